@@ -1,0 +1,59 @@
+//! The record: what later commands must know about a container and cannot find out from the kernel.
+
+use crate::{ContainerId, InitProcess};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The version of the record's format that this crate writes, and the highest that it reads.
+pub const RECORD_VERSION: u32 = 1;
+
+/// `record.json`. Unknown members are ignored, so that members can be added without a new version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// `ociVersion` of the container's config.json.
+    pub oci_version: String,
+    /// The container's id, which is also the name of the directory.
+    pub id: ContainerId,
+    /// Absolute path of the bundle.
+    pub bundle: PathBuf,
+    /// Absolute path of the root file system.
+    pub rootfs: PathBuf,
+    /// When the container was created, as [`crate::rfc3339`] writes it.
+    pub created: String,
+    /// The user id that created the container.
+    pub owner: u32,
+    /// `annotations` of the config.json.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// The init process, once there is one.
+    pub init: Option<InitProcess>,
+    /// Where the container's cgroup is.
+    pub cgroup: CgroupRecord,
+    /// Whether the container was made without root's privileges.
+    #[serde(default)]
+    pub rootless: bool,
+}
+
+/// The cgroup of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupRecord {
+    /// Who makes and removes the cgroup.
+    pub manager: CgroupManager,
+    /// The container's cgroup directory in each hierarchy: by controller or hierarchy name on cgroup v1 (`memory`,
+    /// `name=systemd`), and by the empty name on cgroup v2.
+    pub paths: BTreeMap<String, PathBuf>,
+}
+
+/// Who makes and removes a cgroup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupManager {
+    /// This runtime, in the cgroup file system.
+    #[default]
+    Cgroupfs,
+    /// systemd, as a transient unit.
+    Systemd,
+}
