@@ -1,0 +1,161 @@
+//! A Docker daemon of our own, with a containerd of our own: nothing shared with a Docker that may run on this machine.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::command;
+use crate::docker::Docker;
+use crate::ground::Ground;
+use crate::runtime::Runtime;
+use crate::wait::{PATIENCE, eventually};
+
+/// The name under which the runtime under test is registered, whichever it is.
+pub const RUNTIME_NAME: &str = "lightship";
+
+/// Daemons started so far by this process: each gets a folder, a subnet and an interface of its own.
+static COUNT: AtomicU8 = AtomicU8::new(0);
+
+/// A running dockerd.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Its data root, exec root, sockets, logs and configuration.
+    pub folder: PathBuf,
+    dockerd: Mutex<Child>,
+    _containerd: Child,
+}
+
+impl Daemon {
+    /// Starts a daemon whose runtimes are Docker's own and `runtime`, registered as [`RUNTIME_NAME`].
+    ///
+    /// `settings` are laid over our daemon.json. The ground's guard stops the daemon.
+    pub fn start(ground: &Ground, runtime: &Runtime, settings: Value) -> Daemon {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = ground.folder.join(format!("docker{number}"));
+        fs::create_dir_all(folder.join("client")).unwrap();
+        let bridge = format!("{}{number}", ground.interface_prefix);
+        make_bridge(&bridge, number);
+        let mut config = configuration(&folder, &ground.cgroup, &bridge, runtime);
+        for (key, value) in settings.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        fs::write(folder.join("daemon.json"), config.to_string()).unwrap();
+        let containerd = start_containerd(&folder);
+        let dockerd = Mutex::new(start_dockerd(&folder));
+        let daemon = Daemon { folder, dockerd, _containerd: containerd };
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// A client of this daemon.
+    pub fn docker(&self) -> Docker {
+        Docker { socket: self.folder.join("docker.sock"), config: self.folder.join("client") }
+    }
+
+    /// Ends dockerd alone, as an upgrade of Docker does; containerd and the shims stay.
+    pub fn stop(&self) {
+        let mut dockerd = self.dockerd.lock().unwrap();
+        kill_process(Pid::from_child(&dockerd), Signal::TERM).unwrap();
+        let code = command::wait(&mut dockerd, PATIENCE);
+        assert_eq!(code, Some(0), "dockerd did not end well\n{}", self.log());
+    }
+
+    /// Starts dockerd again after [`Daemon::stop`].
+    pub fn start_again(&self) {
+        *self.dockerd.lock().unwrap() = start_dockerd(&self.folder);
+        self.wait_until_ready();
+    }
+
+    /// The end of dockerd's and containerd's logs.
+    pub fn log(&self) -> String {
+        let tail = |name: &str| {
+            let text = fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            format!("--- {name} ---\n{}\n", lines[lines.len().saturating_sub(60)..].join("\n"))
+        };
+        tail("dockerd.log") + &tail("containerd.log")
+    }
+
+    /// Whether containerd was told to run container `id` with `runtime`'s binary.
+    pub fn runs_with(&self, id: &str, runtime: &Runtime) -> bool {
+        let bundle = self.folder.join("containerd/state/io.containerd.runtime.v2.task/moby").join(id);
+        let options = fs::read(bundle.join("options.json")).unwrap_or_default();
+        serde_json::from_slice(&options).is_ok_and(|options: Value| options["binary_name"] == runtime.path.to_str().unwrap())
+    }
+
+    fn wait_until_ready(&self) {
+        let what = "dockerd to answer on its socket";
+        let end = std::time::Instant::now() + PATIENCE;
+        while !self.docker().answers() {
+            let ended = self.dockerd.lock().unwrap().try_wait().unwrap();
+            assert!(ended.is_none() && std::time::Instant::now() < end, "not within {PATIENCE:?}: {what}\n{}", self.log());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+/// No iptables and no forwarding: published ports go through docker-proxy, and a Docker that already runs on this
+/// machine keeps its own rules (two daemons would flush each other's chains).
+fn configuration(folder: &Path, cgroup: &str, bridge: &str, runtime: &Runtime) -> Value {
+    json!({
+        "runtimes": { RUNTIME_NAME: { "path": runtime.path } },
+        "default-runtime": RUNTIME_NAME,
+        "hosts": [format!("unix://{}", folder.join("docker.sock").display())],
+        "pidfile": folder.join("docker.pid"),
+        "data-root": folder.join("data"),
+        "exec-root": folder.join("exec"),
+        "containerd": folder.join("containerd.sock"),
+        "cgroup-parent": cgroup,
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        "bridge": bridge,
+        "iptables": false,
+        "ip6tables": false,
+        "ip-forward": false,
+        "ip-masq": false,
+        "shutdown-timeout": 5,
+    })
+}
+
+fn make_bridge(name: &str, number: u8) {
+    // 198.18.0.0/15 is set aside for testing (RFC 2544): no real network of this machine is in it.
+    let block = std::process::id() % 2000 * 8 + u32::from(number % 8);
+    let address = format!("198.{}.{}.{}/28", 18 + block / 8192 % 2, block / 16 % 256, block % 16 * 16 + 1);
+    let ip = |args: &[&str]| command::run(Command::new("ip").args(args)).ok();
+    ip(&["link", "add", name, "type", "bridge"]);
+    ip(&["address", "add", &address, "dev", name]);
+    ip(&["link", "set", name, "up"]);
+}
+
+fn start_containerd(folder: &Path) -> Child {
+    let state = folder.join("containerd");
+    fs::create_dir_all(&state).unwrap();
+    let socket = folder.join("containerd.sock");
+    let config = format!(
+        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {socket:?}\n",
+        state.join("root"),
+        state.join("state"),
+    );
+    fs::write(folder.join("containerd.toml"), config).unwrap();
+    let child = background(Command::new("containerd").arg("--config").arg(folder.join("containerd.toml")), folder);
+    eventually(PATIENCE, "containerd to listen", || UnixStream::connect(&socket).ok());
+    child
+}
+
+fn start_dockerd(folder: &Path) -> Child {
+    background(Command::new("dockerd").arg("--config-file").arg(folder.join("daemon.json")), folder)
+}
+
+/// Starts a daemon that logs to `<its name>.log`, out of reach of the terminal's Ctrl-C: the guard stops it in order.
+fn background(command: &mut Command, folder: &Path) -> Child {
+    let name = format!("{}.log", command.get_program().to_string_lossy());
+    let log = File::options().create(true).append(true).open(folder.join(name)).unwrap();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+    command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", command::spell(command)))
+}

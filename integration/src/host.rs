@@ -1,0 +1,53 @@
+//! Facts about this machine that decide what can be tested on it.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+
+/// Whether this process holds capability number `cap`.
+pub fn has_capability(cap: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(effective.trim(), 16).unwrap() & (1 << cap) != 0
+}
+
+/// CAP_SYS_RESOURCE: raising rlimits, lowering oom_score_adj.
+pub fn may_raise_limits() -> bool {
+    has_capability(24)
+}
+
+/// The address by which others reach this machine; the loopback address if it has no network.
+pub fn address() -> IpAddr {
+    // Connecting a datagram socket sends nothing: it only asks the routing table for the source address.
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    match socket.connect("198.51.100.1:9") {
+        Ok(()) => socket.local_addr().unwrap().ip(),
+        Err(_) => Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
+/// A TCP port that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The identity of a namespace of process `pid` ("self", or a number), such as `net:[4026531840]`.
+pub fn namespace(pid: impl std::fmt::Display, kind: &str) -> String {
+    fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().to_string_lossy().into_owned()
+}
+
+/// One field of `/proc/PID/status`.
+pub fn status_field(pid: impl std::fmt::Display, field: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(|value| value.trim().to_owned())
+}
+
+/// Whether `pid` is a process that still runs: neither gone nor a zombie.
+pub fn is_alive(pid: i32) -> bool {
+    status_field(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
+/// All process ids of this machine.
+pub fn processes() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}

@@ -1,0 +1,103 @@
+//! Images and root filesystems made of the programs of this machine: busybox-static, and nginx-light with its libraries.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command;
+use crate::docker::Docker;
+
+/// Busybox with all its applets.
+pub const BUSYBOX: &str = "busybox";
+/// Busybox and nginx: serves the text of the variable `PAGE` on the port of the variable `PORT` (80).
+pub const NGINX: &str = "nginx";
+
+const NGINX_CONF: &str = r#"
+daemon off;
+worker_processes 1;
+error_log stderr notice;
+pid /tmp/nginx.pid;
+events { worker_connections 64; }
+http {
+    access_log off;
+    client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
+    server { listen @PORT@; location / { return 200 "@PAGE@\n"; } }
+}
+"#;
+
+const NGINX_CMD: &str = "sed -e s/@PORT@/${PORT:-80}/ -e s/@PAGE@/${PAGE:-hello}/ /etc/nginx/nginx.conf.in >/tmp/nginx.conf; \
+                         exec nginx -c /tmp/nginx.conf";
+
+/// Imports both images into the daemon; `folder` takes the trees they are made of.
+pub fn import_all(docker: &Docker, folder: &Path) {
+    let tree = folder.join("image");
+    busybox_tree(&tree);
+    import(docker, &tree, BUSYBOX, &["CMD [\"/bin/sh\"]"]);
+    nginx_files(&tree);
+    import(docker, &tree, NGINX, &[&format!("CMD [\"/bin/sh\", \"-c\", \"{NGINX_CMD}\"]")]);
+    fs::remove_dir_all(&tree).unwrap();
+}
+
+/// Makes a root filesystem with busybox at `root`.
+pub fn busybox_tree(root: &Path) {
+    for directory in ["bin", "sbin", "usr/bin", "usr/sbin", "etc", "tmp", "root", "var", "proc", "sys", "dev", "mnt", "home"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    let busybox = in_path("busybox");
+    fs::copy(&busybox, root.join("bin/busybox")).unwrap();
+    let applets = command::run(Command::new(&busybox).arg("--list-full")).ok();
+    for applet in applets.stdout.lines().filter(|applet| *applet != "bin/busybox") {
+        if let Some(parent) = Path::new(applet).parent() {
+            fs::create_dir_all(root.join(parent)).unwrap();
+        }
+        symlink("/bin/busybox", root.join(applet)).unwrap();
+    }
+    let users = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nalice:x:1000:1000::/home:/bin/sh\n";
+    fs::write(root.join("etc/passwd"), users).unwrap();
+    fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\nalice:x:1000:\nstaff:x:50:alice\n").unwrap();
+}
+
+fn nginx_files(root: &Path) {
+    let nginx = in_path("nginx");
+    fs::copy(&nginx, root.join("usr/sbin/nginx")).unwrap();
+    for library in libraries(&nginx) {
+        let copy = root.join(library.strip_prefix("/").unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(&library, copy).unwrap();
+    }
+    fs::create_dir_all(root.join("etc/nginx")).unwrap();
+    fs::create_dir_all(root.join("var/log/nginx")).unwrap();
+    fs::create_dir_all(root.join("var/lib/nginx")).unwrap();
+    fs::create_dir_all(root.join("usr/share/nginx")).unwrap();
+    fs::write(root.join("etc/nginx/nginx.conf.in"), NGINX_CONF).unwrap();
+}
+
+/// The shared libraries of `program`, and the loader.
+fn libraries(program: &Path) -> BTreeSet<PathBuf> {
+    let listing = command::run(Command::new("ldd").arg(program)).ok();
+    listing.stdout.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
+}
+
+fn in_path(program: &str) -> PathBuf {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
+    let found = folders.map(|folder| Path::new(folder).join(program)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{program} is not installed (packages busybox-static, nginx-light)"))
+}
+
+fn import(docker: &Docker, tree: &Path, image: &str, changes: &[&str]) {
+    let archive = tree.with_extension("tar");
+    command::run(Command::new("tar").arg("-C").arg(tree).arg("-cf").arg(&archive).arg(".")).ok();
+    let path = "ENV PATH=/bin:/sbin:/usr/bin:/usr/sbin";
+    let mut args = vec!["import", "--change", path];
+    for change in changes {
+        args.extend(["--change", change]);
+    }
+    let archive_name = archive.to_str().unwrap();
+    args.extend([archive_name, image]);
+    docker.call(&args).ok();
+    fs::remove_file(&archive).unwrap();
+}

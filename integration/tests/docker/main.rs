@@ -1,0 +1,37 @@
+//! What callers of Docker see: the scenes, played on a daemon of our own that has the runtime under test as its default.
+#![allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs and write files
+
+mod host_network;
+mod network_modes;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use integration::daemon::Daemon;
+use integration::docker::Docker;
+use integration::ground::Ground;
+use integration::runtime::Runtime;
+use integration::{image, scene};
+use serde_json::json;
+
+/// What every scene stands on.
+struct Stage {
+    ground: Arc<Ground>,
+    runtime: Runtime,
+    daemon: Daemon,
+    docker: Docker,
+}
+
+impl Stage {
+    fn set(ground: Arc<Ground>, runtime: Runtime) -> Stage {
+        let daemon = Daemon::start(&ground, &runtime, json!({}));
+        let docker = daemon.docker();
+        image::import_all(&docker, &daemon.folder);
+        Stage { ground, runtime, daemon, docker }
+    }
+}
+
+fn main() -> ExitCode {
+    let scenes = [host_network::scenes(), network_modes::scenes()];
+    scene::play(scenes.into_iter().flatten().collect(), Stage::set, |stage| eprintln!("{}", stage.daemon.log()))
+}
