@@ -1,1 +1,5 @@
-//! (to be written)
+//! Linux as the runtime needs it, typed, beyond what `rustix` covers. The one library crate with `unsafe`; every block says
+//! why it is sound.
+
+pub mod arch;
+pub mod memfd;

@@ -1,0 +1,35 @@
+//! Compiles init, the tiny static program that the library embeds: one call of rustc, as it has no dependency and needs
+//! other flags (no libc, no unwinding, not position-independent) than everything else.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn main() {
+    for source in ["init", "src/op.rs", "../sys/src/arch"] {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("init");
+    let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"));
+    rustc.args(["--edition", "2024", "--crate-name", "init", "--crate-type", "bin", "init/main.rs", "-o"]).arg(&out);
+    rustc.arg("--target").arg(env::var_os("TARGET").expect("cargo sets TARGET"));
+    rustc.args([
+        "-C",
+        "opt-level=s",
+        "-C",
+        "panic=abort",
+        "-C",
+        "lto=fat",
+        "-C",
+        "codegen-units=1",
+        "-C",
+        "strip=symbols",
+    ]);
+    rustc.args(["-C", "target-feature=+crt-static", "-C", "relocation-model=static", "-C", "debug-assertions=off"]);
+    // One loadable segment less and no build id: what a created container costs in memory is mostly this file's pages.
+    for argument in ["-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-z,noseparate-code"] {
+        rustc.arg("-C").arg(format!("link-arg={argument}"));
+    }
+    let status = rustc.status().expect("rustc can be run");
+    assert!(status.success(), "init does not compile");
+}

@@ -1,0 +1,150 @@
+//! The process that becomes a container: it maps a program and executes it.
+//!
+//! A program of its own, without std and libc, that runs from a sealed memfd: the host's `lightship` is then never
+//! reachable from inside a container (CVE-2019-5736), nothing of the runtime's memory is, and nothing here allocates or
+//! takes a lock, so it may be started from a process with threads.
+
+#![no_std]
+#![no_main]
+#![no_builtins]
+#![allow(unreachable_pub)]
+
+#[path = "../../sys/src/arch/mod.rs"]
+#[allow(dead_code, missing_docs)]
+mod arch;
+mod executor;
+#[allow(missing_docs)]
+mod linux;
+#[path = "../src/op.rs"]
+#[allow(dead_code)]
+mod op;
+mod passwd;
+mod program;
+mod rootfs;
+
+use executor::Executor;
+use op::Failure;
+use program::Program;
+
+crate::start_with!("start");
+
+/// The first argument is the number of the descriptor that holds the program, the second the program's size.
+///
+/// # Safety
+/// `stack` must be the stack pointer a process starts with: argc, then the addresses of the arguments.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn start(stack: *const usize) -> ! {
+    // SAFETY: the runtime starts init with three arguments.
+    let (fd, size) = unsafe { (number(*stack.add(2)), number(*stack.add(3))) };
+    let Ok(program) = Program::map(fd as i32, size) else { linux::exit(1) };
+    let mut executor = Executor::new(program);
+    let failure = match prepare(&executor) {
+        Ok(()) => executor.run(),
+        Err((step, errno)) => Failure { op: Failure::AT_LOAD, step, errno },
+    };
+    executor.report(failure);
+    linux::exit(1)
+}
+
+/// Sheds what the caller left on this process, before the first operation.
+fn prepare(executor: &Executor) -> Result<(), (u16, linux::Errno)> {
+    const PR_SET_PDEATHSIG: u32 = 1;
+    const PR_SET_DUMPABLE: u32 = 4;
+    const PR_SET_NAME: u32 = 15;
+    let header = executor.header();
+    linux::close_on_exec_from(header.first_private_fd).map_err(|errno| (0, errno))?;
+    linux::unblock_signals().map_err(|errno| (1, errno))?;
+    for signal in (1..=64).filter(|signal| header.ignored_signals & (1 << (signal - 1)) != 0) {
+        linux::default_signal(signal);
+    }
+    let _ = linux::prctl(PR_SET_PDEATHSIG, [0; 4]);
+    // A process already in the container must not look into this one while it still has the host's privileges.
+    let _ = linux::prctl(PR_SET_DUMPABLE, [0; 4]);
+    let _ = linux::prctl(PR_SET_NAME, [c"lightship-init".as_ptr() as usize, 0, 0, 0]);
+    // Modes in a program are exact; the process's own mask is set by an operation.
+    linux::umask(0);
+    Ok(())
+}
+
+/// Reads a decimal number.
+///
+/// # Safety
+/// `at` must be the address of a NUL-terminated string.
+unsafe fn number(at: usize) -> usize {
+    let mut value = 0;
+    let mut digit = at as *const u8;
+    // SAFETY: the caller vouches for the string.
+    unsafe {
+        while *digit != 0 {
+            value = value * 10 + usize::from(digit.read().wrapping_sub(b'0'));
+            digit = digit.add(1);
+        }
+    }
+    value
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    linux::exit(1)
+}
+
+/// The four functions that compiled code calls without being asked; there is no libc to have them.
+mod memory {
+    use crate::arch::{copy_bytes, fill_bytes};
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+        // SAFETY: the contract of memcpy(3).
+        unsafe { copy_bytes(to, from, count) };
+        to
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+        if (to as usize).wrapping_sub(from as usize) >= count {
+            // SAFETY: the contract of memmove(3); forward copying is right where the target does not start inside.
+            unsafe { copy_bytes(to, from, count) };
+        } else {
+            for i in (0..count).rev() {
+                // SAFETY: the contract of memmove(3); volatile keeps the loop from becoming a call of memmove itself.
+                unsafe { to.add(i).write_volatile(from.add(i).read()) };
+            }
+        }
+        to
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
+        // SAFETY: the contract of memset(3).
+        unsafe { fill_bytes(to, value as u8, count) };
+        to
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+        for i in 0..count {
+            // SAFETY: the contract of memcmp(3).
+            let (a, b) = unsafe { (one.add(i).read_volatile(), other.add(i).read_volatile()) };
+            if a != b {
+                return i32::from(a) - i32::from(b);
+            }
+        }
+        0
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+        // SAFETY: the contract of bcmp(3) is memcmp's.
+        unsafe { memcmp(one, other, count) }
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn strlen(text: *const u8) -> usize {
+        let mut len = 0;
+        // SAFETY: the contract of strlen(3).
+        while unsafe { text.add(len).read_volatile() } != 0 {
+            len += 1;
+        }
+        len
+    }
+}
