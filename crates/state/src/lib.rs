@@ -40,7 +40,7 @@ pub use file::atomic_write;
 pub use id::ContainerId;
 pub use journal::Undo;
 pub use process::InitProcess;
-pub use record::{CgroupManager, CgroupRecord, RECORD_VERSION, Record};
+pub use record::{RECORD_VERSION, Record};
 pub use root::{DEFAULT_ROOT, StateRoot};
 pub use status::Status;
 pub use time::rfc3339;

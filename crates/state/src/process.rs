@@ -29,7 +29,8 @@ impl InitProcess {
     /// A pidfd of the process, or nothing if it has ended: if it is gone, a zombie, or the pid has been given to
     /// another process since. A zombie that leads threads which still run is alive. Needs `/proc`.
     pub fn alive(&self) -> Result<Option<OwnedFd>> {
-        let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.pid > 0) else { return Ok(None) };
+        // A record can hold any number, and rustix takes no negative one.
+        let Some(pid) = Pid::from_raw(self.pid.max(0)) else { return Ok(None) };
         // The pidfd comes first: if the start time, which is read after that, is the right one, then nobody else
         // can have had the pid at any moment before.
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {

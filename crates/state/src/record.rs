@@ -30,30 +30,12 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// The init process, once there is one.
     pub init: Option<InitProcess>,
-    /// Where the container's cgroup is.
-    pub cgroup: CgroupRecord,
+    /// What the cgroups crate wrote down about the container's cgroup. Opaque here.
+    pub cgroup: serde_json::Value,
+    /// Whether systemd manages the cgroup.
+    #[serde(default)]
+    pub systemd: bool,
     /// Whether the container was made without root's privileges.
     #[serde(default)]
     pub rootless: bool,
-}
-
-/// The cgroup of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CgroupRecord {
-    /// Who makes and removes the cgroup.
-    pub manager: CgroupManager,
-    /// The container's cgroup directory in each hierarchy: by controller or hierarchy name on cgroup v1 (`memory`,
-    /// `name=systemd`), and by the empty name on cgroup v2.
-    pub paths: BTreeMap<String, PathBuf>,
-}
-
-/// Who makes and removes a cgroup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CgroupManager {
-    /// This runtime, in the cgroup file system.
-    #[default]
-    Cgroupfs,
-    /// systemd, as a transient unit.
-    Systemd,
 }
