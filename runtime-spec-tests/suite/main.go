@@ -1,0 +1,161 @@
+// Command suite runs the validation programs of opencontainers/runtime-tools, and our own
+// hook tests, on a runtime, and compares the outcome with expected.txt.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+)
+
+// racy tests depend on when a process starts or ends: --repeat runs them more than once.
+var racy = map[string]bool{
+	"kill": true, "kill_no_effect": true, "killsig": true, "start": true, "state": true,
+	"own/hooks": true, "own/poststart": true, "own/poststop": true, "own/poststart_fail": true,
+}
+
+const usage = `usage: run [flags] [TEST...]
+
+Runs the tests (default: all) one at a time on one runtime. Exit status: 0 when every failure
+is listed in expected.txt, 1 when another test failed, 2 when nothing could be run.
+
+`
+
+func main() {
+	failures, err := run()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "runtime-spec-tests:", err)
+		os.Exit(2)
+	}
+	if failures > 0 {
+		os.Exit(1)
+	}
+}
+
+func run() (int, error) {
+	runtimePath := flag.String("runtime", "", "`PATH` of the runtime (default: the newest target/*/release/lightship)")
+	peers := flag.Bool("peers", false, "run runc, crun and youki too (see scripts/peers) and write RESULTS.md")
+	repeat := flag.Int("repeat", 1, "run each race-prone test `N` times; it passes when all runs pass")
+	v1Only := flag.Bool("v1-only", false, "hide the cgroup2 mount of the hybrid layout (crun refuses hybrid)")
+	version := flag.String("oci-version", "", "write this `VERSION` into each config.json first, for a runtime older than the suite's 1.3.0")
+	verbose := flag.Bool("verbose", false, "print the whole output of a failing test")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if os.Geteuid() != 0 {
+		return 0, errors.New("containers with cgroups and devices need root")
+	}
+	home, err := home()
+	if err != nil {
+		return 0, err
+	}
+	work := filepath.Join(home, ".work")
+	expected, err := readExpected(filepath.Join(home, "expected.txt"))
+	if err != nil {
+		return 0, err
+	}
+	tests, err := build(home, work)
+	if err != nil {
+		return 0, err
+	}
+	if flag.NArg() > 0 {
+		if tests, err = choose(tests, flag.Args()); err != nil {
+			return 0, err
+		}
+	}
+	runtime, err := lightship(home, *runtimePath)
+	if err != nil {
+		return 0, err
+	}
+	runtime.V1Only, runtime.OciVersion = *v1Only, *version
+	trials := &Trials{work: work, repeat: *repeat, verbose: *verbose}
+
+	if *peers {
+		return comparePeers(trials, home, runtime, tests, expected)
+	}
+	results, err := trials.runAll(runtime, tests, expected)
+	if err != nil {
+		return 0, err
+	}
+	return summary(results, expected), nil
+}
+
+// home is the folder that holds expected.txt: the one above .work, where `run` put this program.
+func home() (string, error) {
+	program, err := os.Executable()
+	return filepath.Dir(filepath.Dir(program)), err
+}
+
+func choose(all, wanted []string) ([]string, error) {
+	known := map[string]bool{}
+	for _, name := range all {
+		known[name] = true
+	}
+	for _, name := range wanted {
+		if !known[name] {
+			return nil, fmt.Errorf("no test %q; there are: %s", name, strings.Join(all, " "))
+		}
+	}
+	return wanted, nil
+}
+
+// runAll prints one line per test.
+func (t *Trials) runAll(runtime Runtime, tests []string, expected Expected) (map[string]Result, error) {
+	fmt.Printf("# %s\n", runtime.Describe())
+	results := map[string]Result{}
+	for _, test := range tests {
+		runs := 1
+		if racy[test] {
+			runs = t.repeat
+		}
+		started := time.Now()
+		var result Result
+		for i := 0; i < runs && (i == 0 || result.Verdict == Passed); i++ {
+			var err error
+			if result, err = t.runOne(runtime, test); err != nil {
+				return nil, err
+			}
+		}
+		results[test] = result
+		note := result.Reason
+		if result.Verdict == Failed && expected[test] != "" {
+			note += " (expected: " + expected[test] + ")"
+		}
+		line := fmt.Sprintf("%s  %-32s %5.1fs  %s", result.Verdict, test, time.Since(started).Seconds(), note)
+		fmt.Println(strings.TrimRight(line, " "))
+	}
+	return results, nil
+}
+
+// summary prints what differs from expected.txt and then the counts, the last line, and
+// returns the number of failures that expected.txt does not list.
+func summary(results map[string]Result, expected Expected) int {
+	var count [3]int
+	var surprises, unlisted []string
+	for test, result := range results {
+		count[result.Verdict]++
+		switch {
+		case result.Verdict == Failed && expected[test] == "":
+			unlisted = append(unlisted, test)
+		case result.Verdict == Passed && expected[test] != "":
+			surprises = append(surprises, test)
+		}
+	}
+	sort.Strings(surprises)
+	sort.Strings(unlisted)
+	if len(surprises) > 0 {
+		fmt.Println("passed though expected.txt lists it:", strings.Join(surprises, " "))
+	}
+	if len(unlisted) > 0 {
+		fmt.Println("failed though it should pass:", strings.Join(unlisted, " "))
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", count[Passed], count[Failed], count[Skipped])
+	return len(unlisted)
+}
