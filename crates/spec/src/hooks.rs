@@ -11,22 +11,22 @@ use crate::json;
 #[serde(rename_all = "camelCase")]
 pub struct Hooks {
     /// Deprecated but in use (Docker's bridge network): runtime namespace, as part of create, before `createRuntime`.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub prestart: Vec<Hook>,
     /// Runtime namespace, as part of create, namespaces made, before the root is changed.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub create_runtime: Vec<Hook>,
     /// Container namespace, as part of create, before the root is changed.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub create_container: Vec<Hook>,
     /// Container namespace, as part of start, before the process is executed.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub start_container: Vec<Hook>,
     /// Runtime namespace, after the process was executed, before `start` returns.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub poststart: Vec<Hook>,
     /// Runtime namespace, after the container was deleted, before `delete` returns.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub poststop: Vec<Hook>,
 }
 

@@ -16,6 +16,7 @@ mod refusal;
 mod resources;
 pub mod seccomp;
 mod state;
+mod version;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,10 +51,10 @@ pub struct Spec {
     /// The specification version the bundle is written for, a semantic version; any 1.x is accepted.
     pub oci_version: String,
     /// What runs in the container; may be absent at create, must be there at start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
     /// The root filesystem; required on Linux.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub root: Option<Root>,
     /// The container's host name, set in its UTS namespace.
     #[serde(default, deserialize_with = "json::empty_as_none", skip_serializing_if = "Option::is_none")]
@@ -62,16 +63,16 @@ pub struct Spec {
     #[serde(default, deserialize_with = "json::empty_as_none", skip_serializing_if = "Option::is_none")]
     pub domainname: Option<String>,
     /// The mounts beyond the root, made in this order.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
     /// Programs run at points of the container's life.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Hooks::is_empty")]
+    #[serde(default, deserialize_with = "json::object_or_default", skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
     /// Free metadata, handed back by `state`.
     #[serde(default, deserialize_with = "json::unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Everything that only exists on Linux.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub linux: Option<Linux>,
 }
 
@@ -108,10 +109,10 @@ pub struct Mount {
     #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
     /// The user id mapping of an idmapped mount.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub uid_mappings: Vec<IdMapping>,
     /// The group id mapping of an idmapped mount.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub gid_mappings: Vec<IdMapping>,
 }
 

@@ -15,29 +15,29 @@ use crate::resources::Resources;
 #[serde(rename_all = "camelCase")]
 pub struct Linux {
     /// User ids of a new user namespace.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub uid_mappings: Vec<IdMapping>,
     /// Group ids of a new user namespace.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub gid_mappings: Vec<IdMapping>,
     /// Kernel parameters set inside the container's namespaces.
     #[serde(default, deserialize_with = "json::unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctl: BTreeMap<String, String>,
     /// Cgroup limits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// The cgroup: absolute below the hierarchy's root, relative to where the runtime chooses, or with the systemd
     /// manager `slice:prefix:name`.
     #[serde(default, deserialize_with = "json::empty_as_none", skip_serializing_if = "Option::is_none")]
     pub cgroups_path: Option<String>,
     /// The namespaces that the container does not share with the runtime.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<Namespace>,
     /// Device nodes made in the container beyond the default ones.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     /// Network devices moved into the container, by their name on the host.
-    #[serde(default, deserialize_with = "json::unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique_objects", skip_serializing_if = "BTreeMap::is_empty")]
     pub net_devices: BTreeMap<String, NetDevice>,
     /// The seccomp profile as it stands in the file, so that a compiled filter can be found by its hash without
     /// parsing it; see [`Linux::seccomp_profile`].
@@ -56,16 +56,16 @@ pub struct Linux {
     #[serde(default, deserialize_with = "json::empty_as_none", skip_serializing_if = "Option::is_none")]
     pub mount_label: Option<String>,
     /// Intel Resource Director Technology (resctrl).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub intel_rdt: Option<IntelRdt>,
     /// set_mempolicy(2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub memory_policy: Option<MemoryPolicy>,
     /// personality(2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
     /// Clock offsets of a new time namespace; the keys are `monotonic` and `boottime`.
-    #[serde(default, deserialize_with = "json::unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique_objects", skip_serializing_if = "BTreeMap::is_empty")]
     pub time_offsets: BTreeMap<String, TimeOffset>,
 }
 

@@ -15,10 +15,10 @@ pub struct Process {
     #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "json::is_false")]
     pub terminal: bool,
     /// The first size of that terminal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub console_size: Option<ConsoleSize>,
     /// Whom the process runs as.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(default, deserialize_with = "json::object_or_default")]
     pub user: User,
     /// `argv`; the first one is looked up as execvp(3) does. Required, not empty.
     #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
@@ -30,10 +30,10 @@ pub struct Process {
     #[serde(default, deserialize_with = "json::null_as_default")]
     pub cwd: PathBuf,
     /// The five capability sets; absent means the process has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
     /// Resource limits, one of each type at most.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub rlimits: Vec<Rlimit>,
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "json::is_false")]
@@ -45,16 +45,21 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
     /// sched_setattr(2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<Scheduler>,
     /// The SELinux label of the process.
     #[serde(default, deserialize_with = "json::empty_as_none", skip_serializing_if = "Option::is_none")]
     pub selinux_label: Option<String>,
     /// ioprio_set(2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub io_priority: Option<IoPriority>,
     /// Which CPUs an exec'd process may use before and after it enters the container's cgroup.
-    #[serde(rename = "execCPUAffinity", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "execCPUAffinity",
+        default,
+        deserialize_with = "json::object",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub exec_cpu_affinity: Option<CpuAffinity>,
 }
 

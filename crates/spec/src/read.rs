@@ -1,51 +1,206 @@
 //! From bytes to types, and from a parser's complaint to a line that a person can act on.
+//!
+//! The fast path is one pass of serde_json. Only when that fails is the document parsed again, slowly, to learn where.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
+
+use crate::json::Object;
+use crate::refusal::token;
 use crate::seccomp::Seccomp;
-use crate::{Linux, Process, Resources, Spec};
+use crate::{Linux, Process, Resources, Spec, version};
 
-/// The largest document that is read, in bytes. Real configurations are some tens of KB.
+/// The largest document that is read, in bytes. Real configurations have some tens of KB.
 pub const MAX_SIZE: usize = 16 << 20;
 
 /// Why a document could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{document}: {pointer}: {problem}")]
 pub struct ReadError {
-    /// Which document: `config.json`, `process.json`, `resources.json`.
+    /// Which document: `config.json`, `process.json` or `resources`.
     pub document: &'static str,
-    /// The place, as a JSON pointer; empty for the document as a whole.
+    /// The place, as a JSON pointer (RFC 6901); empty for the document as a whole.
     pub pointer: String,
-    /// What is wrong, with line and column.
+    /// What is wrong there: lower case, no full stop.
     pub problem: String,
+    /// Line and column, from 1, where they say more than the pointer.
+    pub position: Option<(usize, usize)>,
 }
 
-fn read<'de, T: serde::Deserialize<'de>>(document: &'static str, text: &'de [u8]) -> Result<T, ReadError> {
-    serde_json::from_slice(text).map_err(|e| ReadError { document, pointer: String::new(), problem: e.to_string() })
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.document)?;
+        if !self.pointer.is_empty() {
+            write!(f, ": {}", self.pointer)?;
+        }
+        write!(f, ": {}", self.problem)?;
+        self.position.map_or(Ok(()), |(line, column)| write!(f, " (line {line}, column {column})"))
+    }
 }
 
 impl Spec {
-    /// Reads a config.json.
+    /// Reads a config.json and checks `ociVersion`.
+    ///
+    /// # Errors
+    /// Anything that is not a JSON object of at most [`MAX_SIZE`] bytes with properties of the right types and an
+    /// `ociVersion` of 1.x; a NUL character in a string outside `annotations`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
-        read("config.json", bytes)
+        const DOCUMENT: &str = "config.json";
+        let spec: Self = read(DOCUMENT, bytes)?;
+        match version::problem(&spec.oci_version) {
+            None => Ok(spec),
+            Some(problem) => {
+                Err(ReadError { document: DOCUMENT, pointer: "/ociVersion".to_owned(), problem, position: None })
+            }
+        }
     }
 }
 
 impl Process {
     /// Reads the process.json of `exec`.
+    ///
+    /// # Errors
+    /// As [`Spec::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
         read("process.json", bytes)
     }
 }
 
 impl Resources {
-    /// Reads the resources of `update`.
+    /// Reads the resources document of `update`.
+    ///
+    /// # Errors
+    /// As [`Spec::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
-        read("resources.json", bytes)
+        read("resources", bytes)
     }
 }
 
 impl Linux {
-    /// The seccomp profile, parsed.
+    /// The seccomp profile, parsed; `None` when the configuration has none.
+    ///
+    /// # Errors
+    /// A profile that is not shaped as the specification says. The position counts from the profile's start.
     pub fn seccomp_profile(&self) -> Result<Option<Seccomp>, ReadError> {
-        self.seccomp.as_ref().map(|raw| read("config.json", raw.get().as_bytes())).transpose()
+        let Some(raw) = &self.seccomp else { return Ok(None) };
+        parse("config.json", raw.get()).map(Some).map_err(|error| ReadError {
+            pointer: format!("/linux/seccomp{}", error.pointer),
+            position: None,
+            ..error
+        })
+    }
+}
+
+fn read<'de, T>(document: &'static str, bytes: &'de [u8]) -> Result<T, ReadError>
+where
+    T: Deserialize<'de> + Serialize,
+{
+    let whole = |problem: String, position| ReadError { document, pointer: String::new(), problem, position };
+    if bytes.len() > MAX_SIZE {
+        let problem = format!("the document has {} bytes, more than the {MAX_SIZE} that are read", bytes.len());
+        return Err(whole(problem, None));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let position = position(&bytes[..error.valid_up_to()]);
+        whole("not UTF-8 (JSON has to be; convert the file)".to_owned(), Some(position))
+    })?;
+    if text.trim_ascii().is_empty() {
+        return Err(whole("the document is empty (a JSON object is expected)".to_owned(), None));
+    }
+    if text.starts_with('\u{feff}') {
+        return Err(whole(
+            "the document starts with a byte order mark (save it as UTF-8 without one)".to_owned(),
+            None,
+        ));
+    }
+    let value = parse(document, text)?;
+    refuse_nul(document, text, &value)?;
+    Ok(value)
+}
+
+/// Line and column, from 1, of what follows `before`.
+fn position(before: &[u8]) -> (usize, usize) {
+    let line = before.iter().filter(|&&byte| byte == b'\n').count();
+    let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count();
+    (line + 1, column + 1)
+}
+
+fn parse<'de, T: Deserialize<'de>>(document: &'static str, text: &'de str) -> Result<T, ReadError> {
+    match serde_json::from_str::<Object<T>>(text) {
+        Ok(Object(value)) => Ok(value),
+        Err(error) => Err(locate::<T>(document, text, error)),
+    }
+}
+
+/// Parses again what failed to parse, for the place of the failure.
+fn locate<'de, T: Deserialize<'de>>(document: &'static str, text: &'de str, error: serde_json::Error) -> ReadError {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let (pointer, error) = match serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer) {
+        Err(located) => (pointer(located.path()), located.into_inner()),
+        // What follows the value is no part of it: the error has no place in it either.
+        Ok(_) => (String::new(), error),
+    };
+    ReadError { document, pointer, problem: explain(&error), position: Some((error.line(), error.column())) }
+}
+
+fn pointer(path: &Path) -> String {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", token(key)),
+            Segment::Enum { .. } | Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+/// serde_json's text in the words of JSON rather than of Rust, without the position at its end.
+fn explain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let text = match text.split_once('`') {
+        Some(("missing field ", rest)) => format!("required property `{rest} is missing"),
+        Some(("duplicate field ", rest)) => format!("duplicate key `{rest}"),
+        Some(("unknown variant ", rest)) => format!("unknown value `{rest}"),
+        _ => text.to_owned(),
+    };
+    match (error.classify(), text.as_str()) {
+        (serde_json::error::Category::Eof, _) => format!("the document is cut off: {}", text.replace("EOF", "it ends")),
+        (_, "trailing characters") => "something follows the JSON object".to_owned(),
+        (_, "recursion limit exceeded") => "nested too deeply".to_owned(),
+        (serde_json::error::Category::Syntax, _) => format!("not valid JSON: {text}"),
+        _ => text,
+    }
+}
+
+/// Refuses a NUL character in any string: every one may become an argument of a system call, which would see it cut
+/// short there. Annotations never do.
+fn refuse_nul<T: Serialize>(document: &'static str, text: &str, value: &T) -> Result<(), ReadError> {
+    // JSON has only this spelling of it, and no configuration in use contains it: the walk below costs nothing.
+    if !text.contains("\\u0000") {
+        return Ok(());
+    }
+    let mut value = serde_json::to_value(value).unwrap_or_default();
+    if let Some(properties) = value.as_object_mut() {
+        properties.remove("annotations");
+    }
+    find_nul(&value).map_or(Ok(()), |pointer| {
+        Err(ReadError { document, pointer, problem: "contains a NUL character".to_owned(), position: None })
+    })
+}
+
+/// The pointer to the first string or key with a NUL character.
+fn find_nul(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(i, item)| find_nul(item).map(|rest| format!("/{i}{rest}")))
+        }
+        Value::Object(properties) => properties.iter().find_map(|(key, item)| {
+            let rest = if key.contains('\0') { Some(String::new()) } else { find_nul(item) };
+            rest.map(|rest| format!("/{}{rest}", token(key).replace('\0', "\\u0000")))
+        }),
+        _ => None,
     }
 }

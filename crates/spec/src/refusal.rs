@@ -1,7 +1,5 @@
 //! The one shape of "no" at plan time: where in config.json, what is wrong, what to change.
 
-use std::fmt;
-
 /// Why a configuration is refused before anything was made.
 ///
 /// `Display` prints `config.json: <pointer>: <problem> (<remedy>)`.
@@ -22,15 +20,11 @@ impl Refusal {
         Self { pointer: pointer.into(), problem: problem.into(), remedy: remedy.into() }
     }
 
-    /// The same text for another document than config.json, such as the process.json of `exec`.
-    pub fn in_document(&self, document: &str) -> impl fmt::Display {
-        fmt::from_fn(move |f| {
-            f.write_str(document)?;
-            for part in [&self.pointer, &self.problem].into_iter().filter(|part| !part.is_empty()) {
-                write!(f, ": {part}")?;
-            }
-            if self.remedy.is_empty() { Ok(()) } else { write!(f, " ({})", self.remedy) }
-        })
+    /// The text for another document than config.json, such as the process.json of `exec`.
+    pub fn in_document(&self, document: &str) -> String {
+        let Self { pointer, problem, remedy } = self;
+        let place = if pointer.is_empty() { document.to_owned() } else { format!("{document}: {pointer}") };
+        if remedy.is_empty() { format!("{place}: {problem}") } else { format!("{place}: {problem} ({remedy})") }
     }
 }
 

@@ -14,28 +14,28 @@ use crate::named::named;
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// The device allow and deny list, in order; the last rule that matches wins.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceRule>,
     /// Memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
     /// CPU time and CPU sets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
     /// The number of tasks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub pids: Option<Pids>,
     /// Block I/O.
-    #[serde(rename = "blockIO", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "blockIO", default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub block_io: Option<BlockIo>,
     /// Huge pages, one limit for each size.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub hugepage_limits: Vec<HugepageLimit>,
     /// Network class and priorities (cgroup v1 only).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// RDMA limits by device name.
-    #[serde(default, deserialize_with = "json::unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique_objects", skip_serializing_if = "BTreeMap::is_empty")]
     pub rdma: BTreeMap<String, Rdma>,
     /// Cgroup v2 files and what to write to them.
     #[serde(default, deserialize_with = "json::unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
@@ -162,19 +162,19 @@ pub struct BlockIo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf_weight: Option<u16>,
     /// Weights for single devices.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub weight_device: Vec<WeightDevice>,
     /// Bytes read per second.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub throttle_read_bps_device: Vec<ThrottleDevice>,
     /// Bytes written per second.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub throttle_write_bps_device: Vec<ThrottleDevice>,
     /// Reads per second.
     #[serde(
         rename = "throttleReadIOPSDevice",
         default,
-        deserialize_with = "json::null_as_default",
+        deserialize_with = "json::objects",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub throttle_read_iops_device: Vec<ThrottleDevice>,
@@ -182,7 +182,7 @@ pub struct BlockIo {
     #[serde(
         rename = "throttleWriteIOPSDevice",
         default,
-        deserialize_with = "json::null_as_default",
+        deserialize_with = "json::objects",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub throttle_write_iops_device: Vec<ThrottleDevice>,
@@ -239,7 +239,7 @@ pub struct Network {
     #[serde(rename = "classID", default, skip_serializing_if = "Option::is_none")]
     pub class_id: Option<u32>,
     /// Priorities by interface (net_prio).
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub priorities: Vec<InterfacePriority>,
 }
 

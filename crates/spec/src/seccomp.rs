@@ -29,7 +29,7 @@ pub struct Seccomp {
     #[serde(default, deserialize_with = "json::empty_as_none", skip_serializing_if = "Option::is_none")]
     pub listener_metadata: Option<String>,
     /// The rules.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<Rule>,
 }
 
@@ -53,7 +53,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno_ret: Option<u32>,
     /// Conditions that must all hold.
-    #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<Condition>,
 }
 
