@@ -1,0 +1,252 @@
+//! Makes the directories of a plan, sets the limits, and opens what a process joins by.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, Mode};
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::limits::Write;
+use crate::plan::CgroupPlan;
+use crate::record::{CgroupRecord, Dir, Version};
+use crate::{devices, freeze, kernfs, procs};
+
+/// What a new process of the container joins its cgroups with.
+#[derive(Debug)]
+pub struct JoinHandles {
+    /// The `tasks` file of each v1 hierarchy, open for writing. The single-threaded child writes `0` to each, for itself:
+    /// a pid written to `cgroup.procs` takes the threadgroup lock for writing and with it an RCU grace period, a
+    /// millisecond for each file.
+    pub tasks: Vec<OwnedFd>,
+    /// The directory in the unified hierarchy, for `CLONE_INTO_CGROUP` (Linux 5.7).
+    pub unified: Option<OwnedFd>,
+}
+
+impl CgroupPlan {
+    /// Looks at which of the directories exist and returns the record to be journaled before
+    /// [`create`](CgroupPlan::create).
+    ///
+    /// # Errors
+    /// A directory exists that has processes or is frozen. Nothing was made.
+    pub fn record(&self) -> Result<CgroupRecord, Error> {
+        let mut record = CgroupRecord { dirs: self.dirs.clone() };
+        for dir in &mut record.dirs {
+            dir.made = !exists(&dir.path)?;
+            if !dir.made {
+                check_reusable(dir)?;
+            }
+        }
+        Ok(record)
+    }
+
+    /// Makes the directories and sets the limits. No process is in them yet, so no limit can be outrun.
+    ///
+    /// # Errors
+    /// What failed. All directories made here are removed again.
+    pub fn create(&self, record: &CgroupRecord) -> Result<JoinHandles, Error> {
+        let mut made = Vec::new();
+        self.create_all(record, &mut made).inspect_err(|_| {
+            for path in made.iter().rev() {
+                // The first error is the one to report; a directory left behind is in the journal.
+                let _ = rustix::fs::unlinkat(CWD, *path, AtFlags::REMOVEDIR);
+            }
+        })
+    }
+
+    fn create_all<'r>(&self, record: &'r CgroupRecord, made: &mut Vec<&'r Path>) -> Result<JoinHandles, Error> {
+        for dir in &record.dirs {
+            if dir.version == Version::V2 && !self.wanted.is_empty() {
+                self.enable_controllers(dir)?;
+            }
+            if dir.made {
+                make_dir(dir)?;
+                made.push(&dir.path);
+            }
+            if dir.version == Version::V1 && dir.has("cpuset") {
+                inherit_cpuset(&dir.mount, &dir.path)?;
+            }
+        }
+        write_limits(&record.dirs, &self.writes)?;
+        let handles = record.join()?;
+        if let (Some(filter), Some(fd), Some(path)) = (&self.device_filter, &handles.unified, record.unified()) {
+            devices::attach(filter, fd, path)?;
+        }
+        Ok(handles)
+    }
+
+    /// Enables controllers in every ancestor of the container's v2 directory; a controller reaches a cgroup only if all
+    /// its ancestors pass it on.
+    fn enable_controllers(&self, dir: &Dir) -> Result<(), Error> {
+        let mut ancestors = ancestors(dir);
+        ancestors.reverse();
+        for path in ancestors {
+            if path != dir.mount {
+                match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o755)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(Error::file("create", path, errno)),
+                }
+            }
+            self.enable_in(&path)?;
+        }
+        Ok(())
+    }
+
+    fn enable_in(&self, ancestor: &Path) -> Result<(), Error> {
+        let file = ancestor.join("cgroup.subtree_control");
+        let enabled = kernfs::read(&file)?;
+        let missing = |name: &&String| !enabled.split_ascii_whitespace().any(|on| on == name.as_str());
+        let missing = self.wanted.iter().filter(missing).collect::<Vec<_>>();
+        let all = missing.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
+        if missing.is_empty() || kernfs::write(&file, &all).is_ok() {
+            return Ok(());
+        }
+        // One bad controller fails the whole line: find out which, and whether a limit needs it.
+        for name in missing {
+            let Err(errno) = kernfs::write(&file, &format!("+{name}")) else { continue };
+            let Some((_, pointer)) = self.needs.iter().find(|(controller, _)| controller == name) else { continue };
+            let hint = match errno {
+                Errno::BUSY => {
+                    " (the cgroup has processes of its own: move them to a child, or choose another cgroupsPath)"
+                }
+                Errno::NOENT => " (its parent does not pass it on: enable it there, or drop the limit)",
+                _ => "",
+            };
+            let (pointer, controller, path) = (pointer.clone(), name.clone(), ancestor.to_owned());
+            return Err(Error::Controller { pointer, controller, path, errno, hint });
+        }
+        Ok(())
+    }
+}
+
+impl CgroupRecord {
+    /// Opens what a process joins the container's cgroups by: for the init process and for `exec`.
+    pub fn join(&self) -> Result<JoinHandles, Error> {
+        let mut handles = JoinHandles { tasks: Vec::new(), unified: None };
+        for dir in &self.dirs {
+            match dir.version {
+                Version::V1 => {
+                    let path = dir.path.join("tasks");
+                    handles.tasks.push(kernfs::open_write(&path).map_err(|errno| Error::file("open", path, errno))?);
+                }
+                Version::V2 => {
+                    let fd = kernfs::open_dir(&dir.path).map_err(|errno| Error::file("open", &dir.path, errno))?;
+                    handles.unified = Some(fd);
+                }
+            }
+        }
+        Ok(handles)
+    }
+}
+
+fn exists(path: &Path) -> Result<bool, Error> {
+    match rustix::fs::access(path, Access::EXISTS) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Error::file("open", path, errno)),
+    }
+}
+
+/// A directory that is there already may be used when it is idle: an administrator may have prepared it.
+fn check_reusable(dir: &Dir) -> Result<(), Error> {
+    let count = procs::below(&dir.path)?.len();
+    if count > 0 {
+        return Err(Error::NotEmpty { path: dir.path.clone(), count });
+    }
+    if freeze::is_frozen(dir)? {
+        return Err(Error::Frozen { path: dir.path.clone() });
+    }
+    Ok(())
+}
+
+fn make_dir(dir: &Dir) -> Result<(), Error> {
+    let mode = Mode::from_raw_mode(0o755);
+    let mut made = rustix::fs::mkdir(&dir.path, mode);
+    if made == Err(Errno::NOENT) {
+        for parent in ancestors(dir).iter().rev().filter(|parent| **parent != dir.mount) {
+            match rustix::fs::mkdir(parent, mode) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Error::file("create", parent, errno)),
+            }
+        }
+        made = rustix::fs::mkdir(&dir.path, mode);
+    }
+    match made {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(Error::Taken { path: dir.path.clone() }),
+        Err(errno) => Err(Error::file("create", &dir.path, errno)),
+    }
+}
+
+/// The directories above the container's own, nearest first, up to and with the mount point.
+fn ancestors(dir: &Dir) -> Vec<PathBuf> {
+    dir.path.ancestors().skip(1).take_while(|path| path.starts_with(&dir.mount)).map(Path::to_owned).collect()
+}
+
+/// A new v1 cpuset has no CPUs and no memory nodes, and nothing can join it until it has (cpuset(7)): it gets its
+/// parent's, and so do parents that were just made.
+fn inherit_cpuset(mount: &Path, path: &Path) -> Result<(), Error> {
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        inherited(mount, path, name)?;
+    }
+    Ok(())
+}
+
+fn inherited(mount: &Path, path: &Path, name: &str) -> Result<String, Error> {
+    let file = path.join(name);
+    let own = kernfs::read(&file)?;
+    let Some(parent) = path.parent().filter(|_| own.trim().is_empty() && path != mount) else { return Ok(own) };
+    let value = inherited(mount, parent, name)?;
+    kernfs::write(&file, value.trim()).map_err(|errno| Error::file("write", file, errno))?;
+    Ok(value)
+}
+
+/// Writes limits in order. One that the kernel finds invalid is tried once more after the others: an update may move
+/// memory and memory+swap, or quota and burst, up or down, and only one order of the two is ever valid.
+pub(crate) fn write_limits(dirs: &[Dir], writes: &[Write]) -> Result<(), Error> {
+    let mut again = Vec::new();
+    let mut open: Option<(PathBuf, OwnedFd)> = None;
+    for write in writes {
+        match write_limit(dirs, write, &mut open) {
+            Err(Errno::INVAL | Errno::BUSY) if !write.optional => again.push(write),
+            result => settle(dirs, write, result)?,
+        }
+    }
+    for write in again {
+        let result = write_limit(dirs, write, &mut open);
+        settle(dirs, write, result)?;
+    }
+    Ok(())
+}
+
+/// One write. The file stays open for the next one: device rules go to the same file one after another.
+fn write_limit(dirs: &[Dir], write: &Write, open: &mut Option<(PathBuf, OwnedFd)>) -> Result<(), Errno> {
+    let path = dirs.get(write.dir).ok_or(Errno::NOENT)?.path.join(&write.file);
+    if let Some((_, fd)) = open.as_ref().filter(|(opened, _)| *opened == path) {
+        return kernfs::write_fd(fd, &write.value);
+    }
+    match (kernfs::open_write(&path), &write.or) {
+        (Ok(fd), _) => {
+            let result = kernfs::write_fd(&fd, &write.value);
+            *open = Some((path, fd));
+            result
+        }
+        (Err(Errno::NOENT | Errno::ACCESS), Some((file, value))) => kernfs::write(&path.with_file_name(file), value),
+        (Err(errno), _) => Err(errno),
+    }
+}
+
+fn settle(dirs: &[Dir], write: &Write, result: Result<(), Errno>) -> Result<(), Error> {
+    let Err(errno) = result else { return Ok(()) };
+    if write.optional {
+        return Ok(());
+    }
+    let hint = match errno {
+        Errno::NOENT => " (this kernel does not have it: drop the limit)",
+        Errno::BUSY => " (it is below what is in use)",
+        Errno::INVAL => " (it is out of the range the host allows: change the value)",
+        _ => "",
+    };
+    let path = dirs.get(write.dir).map(|dir| dir.path.join(&write.file)).unwrap_or_default();
+    Err(Error::Limit { pointer: write.pointer.clone(), path, value: write.value.clone(), errno, hint })
+}

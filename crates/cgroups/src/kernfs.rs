@@ -1,0 +1,67 @@
+//! Single files of a cgroup directory: one open, one read or write, one close.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::Error;
+
+/// Opens a file for reading.
+pub(crate) fn open_read(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// Opens a file for writing; never creates it (a cgroup's files are the kernel's).
+pub(crate) fn open_write(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// A directory, for `CLONE_INTO_CGROUP` and BPF attachment. Both take a plain read-only descriptor.
+pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// Writes a value in a single `write(2)`: the kernel parses each write on its own.
+pub(crate) fn write_fd(fd: &OwnedFd, value: &str) -> Result<(), Errno> {
+    rustix::io::retry_on_intr(|| rustix::io::write(fd, value.as_bytes())).map(drop)
+}
+
+/// Opens, writes, closes.
+pub(crate) fn write(path: &Path, value: &str) -> Result<(), Errno> {
+    write_fd(&open_write(path)?, value)
+}
+
+/// Reads a whole file as text; `errno` only, for callers to whom a missing file is an answer.
+pub(crate) fn try_read(path: &Path) -> Result<String, Errno> {
+    let mut text = String::new();
+    File::from(open_read(path)?)
+        .read_to_string(&mut text)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(text)
+}
+
+/// Reads a whole file as text.
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
+    try_read(path).map_err(|errno| Error::file("read", path, errno))
+}
+
+/// The directories directly below one, unsorted; none if it is gone.
+pub(crate) fn subdirs(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let fail = |error: std::io::Error| Error::file("read", path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(fail)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(fail)?;
+        if entry.file_type().map_err(fail)?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
