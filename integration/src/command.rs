@@ -126,8 +126,7 @@ pub fn run_as_set(command: &mut Command) -> Output {
     let text = spell(command);
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {text}: {error}"));
     let code = wait(&mut child, DEADLINE);
-    let output =
-        Output { command: text, code: code.unwrap_or(-1), stdout: content(&stdout), stderr: content(&stderr) };
+    let output = Output { command: text, code: code.unwrap_or(-1), stdout: content(&stdout), stderr: content(&stderr) };
     assert!(code.is_some(), "did not end within {DEADLINE:?}\n{output}");
     output
 }

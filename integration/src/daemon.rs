@@ -77,8 +77,8 @@ impl Daemon {
     pub fn log(&self) -> String {
         let tail = |name: &str| {
             let text = fs::read_to_string(self.folder.join(name)).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            format!("--- {name} ---\n{}\n", lines[lines.len().saturating_sub(60)..].join("\n"))
+            let lines: Vec<&str> = text.lines().filter(|line| !line.contains("level=info")).collect();
+            format!("--- {name} ---\n{}\n", lines[lines.len().saturating_sub(20)..].join("\n"))
         };
         tail("dockerd.log") + &tail("containerd.log")
     }
@@ -87,7 +87,8 @@ impl Daemon {
     pub fn runs_with(&self, id: &str, runtime: &Runtime) -> bool {
         let bundle = self.folder.join("containerd/state/io.containerd.runtime.v2.task/moby").join(id);
         let options = fs::read(bundle.join("options.json")).unwrap_or_default();
-        serde_json::from_slice(&options).is_ok_and(|options: Value| options["binary_name"] == runtime.path.to_str().unwrap())
+        serde_json::from_slice(&options)
+            .is_ok_and(|options: Value| options["binary_name"] == runtime.path.to_str().unwrap())
     }
 
     fn wait_until_ready(&self) {
@@ -95,7 +96,11 @@ impl Daemon {
         let end = std::time::Instant::now() + PATIENCE;
         while !self.docker().answers() {
             let ended = self.dockerd.lock().unwrap().try_wait().unwrap();
-            assert!(ended.is_none() && std::time::Instant::now() < end, "not within {PATIENCE:?}: {what}\n{}", self.log());
+            assert!(
+                ended.is_none() && std::time::Instant::now() < end,
+                "not within {PATIENCE:?}: {what}\n{}",
+                self.log()
+            );
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
@@ -120,6 +125,7 @@ fn configuration(folder: &Path, cgroup: &str, bridge: &str, runtime: &Runtime) -
         "ip-forward": false,
         "ip-masq": false,
         "shutdown-timeout": 5,
+        "log-level": "error",
     })
 }
 
@@ -138,7 +144,7 @@ fn start_containerd(folder: &Path) -> Child {
     fs::create_dir_all(&state).unwrap();
     let socket = folder.join("containerd.sock");
     let config = format!(
-        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {socket:?}\n",
+        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[debug]\nlevel = \"error\"\n[grpc]\naddress = {socket:?}\n",
         state.join("root"),
         state.join("state"),
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,9 +43,12 @@ pub fn import_all(docker: &Docker, folder: &Path) {
 
 /// Makes a root filesystem with busybox at `root`.
 pub fn busybox_tree(root: &Path) {
-    for directory in ["bin", "sbin", "usr/bin", "usr/sbin", "etc", "tmp", "root", "var", "proc", "sys", "dev", "mnt", "home"] {
+    for directory in
+        ["bin", "sbin", "usr/bin", "usr/sbin", "etc", "tmp", "root", "var", "proc", "sys", "dev", "mnt", "home"]
+    {
         fs::create_dir_all(root.join(directory)).unwrap();
     }
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
     let busybox = in_path("busybox");
     fs::copy(&busybox, root.join("bin/busybox")).unwrap();
     let applets = command::run(Command::new(&busybox).arg("--list-full")).ok();
@@ -55,7 +58,8 @@ pub fn busybox_tree(root: &Path) {
         }
         symlink("/bin/busybox", root.join(applet)).unwrap();
     }
-    let users = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nalice:x:1000:1000::/home:/bin/sh\n";
+    let users =
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nalice:x:1000:1000::/home:/bin/sh\n";
     fs::write(root.join("etc/passwd"), users).unwrap();
     fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\nalice:x:1000:\nstaff:x:50:alice\n").unwrap();
 }

@@ -63,7 +63,8 @@ fn second_server_reports_the_port_in_use_and_starts_once_it_is_free(stage: &Stag
     assert_eq!(web2.wait(), 1);
     let logs = web2.logs();
     assert!(logs.contains(&format!("bind() to 0.0.0.0:{port} failed (98: ")), "{logs}");
-    let listed = stage.docker.call(&["ps", "-a", "--filter", &format!("name={}", web2.name), "--format", "{{.Status}}"]);
+    let listed =
+        stage.docker.call(&["ps", "-a", "--filter", &format!("name={}", web2.name), "--format", "{{.Status}}"]);
     listed.ok().says("Exited (1)");
     assert_eq!(get(host::address(), port).unwrap(), "first");
 

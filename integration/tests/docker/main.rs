@@ -1,8 +1,15 @@
 //! What callers of Docker see: the scenes, played on a daemon of our own that has the runtime under test as its default.
 #![allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs and write files
 
+mod build;
+mod default_runtime;
 mod host_network;
+mod lifecycle;
+mod live_restore;
 mod network_modes;
+mod resources;
+mod verbs_exec;
+mod verbs_run;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,6 +39,16 @@ impl Stage {
 }
 
 fn main() -> ExitCode {
-    let scenes = [host_network::scenes(), network_modes::scenes()];
+    let scenes = [
+        host_network::scenes(),
+        network_modes::scenes(),
+        verbs_run::scenes(),
+        verbs_exec::scenes(),
+        resources::scenes(),
+        lifecycle::scenes(),
+        default_runtime::scenes(),
+        build::scenes(),
+        live_restore::scenes(),
+    ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |stage| eprintln!("{}", stage.daemon.log()))
 }
