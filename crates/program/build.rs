@@ -1,3 +1,9 @@
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "a build script runs the compiler, and has nobody to report to but cargo"
+)]
+
 //! Compiles init, the tiny static program that the library embeds: one call of rustc, as it has no dependency and needs
 //! other flags (no libc, no unwinding, not position-independent) than everything else.
 

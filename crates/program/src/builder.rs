@@ -212,4 +212,4 @@ impl Arena {
 }
 
 // The arena is aligned if what stands before it is.
-const _: () = assert!(size_of::<Header>() % 8 == 0);
+const _: () = assert!(size_of::<Header>().is_multiple_of(8));

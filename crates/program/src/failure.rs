@@ -148,7 +148,24 @@ pub fn errno_text(errno: i32) -> String {
     }
 }
 
+/// An error number that is shown as [`errno_text`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrnoText(pub i32);
+
+impl fmt::Display for ErrnoText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&errno_text(self.0))
+    }
+}
+
+impl From<std::io::Error> for ErrnoText {
+    fn from(error: std::io::Error) -> ErrnoText {
+        ErrnoText(error.raw_os_error().unwrap_or(libc_errno::EIO))
+    }
+}
+
 mod libc_errno {
+    pub(super) const EIO: i32 = 5;
     pub(super) const ENOENT: i32 = 2;
     pub(super) const EACCES: i32 = 13;
     pub(super) const ENOTDIR: i32 = 20;

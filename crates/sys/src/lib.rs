@@ -3,3 +3,5 @@
 
 pub mod arch;
 pub mod memfd;
+pub mod process;
+pub mod spawn;

@@ -1,0 +1,65 @@
+//! The child's side: what it joins and names itself.
+
+use program::{Op, ProgramBuilder, Slot};
+use spec::{NamespaceType, NetworkMode};
+
+use crate::apply::Joined;
+use crate::plan::{NamespacePlan, Strategy, kind_flag};
+
+/// Joins existing namespaces, first of all the user namespace, which gives the right to join those that it owns.
+pub fn emit_joins(plan: &NamespacePlan, joined: Vec<Joined>, b: &mut ProgramBuilder) {
+    if plan.strategy == Strategy::Launcher && plan.id_maps.is_some() {
+        return;
+    }
+    let mut joined: Vec<Joined> =
+        joined.into_iter().filter(|joined| !joined.own && joined.kind != NamespaceType::Pid).collect();
+    joined.sort_by_key(|joined| joined.kind != NamespaceType::User);
+    for Joined { kind, fd, .. } in joined {
+        b.place(format!("linux.namespaces {kind}"));
+        let fd = b.inherit(fd);
+        b.push(Op::Setns { fd, kind: kind_flag(kind) as u32 });
+        if kind == NamespaceType::User {
+            b.push(Op::SetIds { uid: 0, gid: 0 });
+        }
+        b.push(Op::Close { fd });
+    }
+}
+
+/// Joins the namespaces of a running container through the pidfd of its init: all at once, so that either every one is
+/// entered or none (setns(2), Linux 5.8).
+pub fn emit_join_process(init: Slot, kinds: u64, b: &mut ProgramBuilder) {
+    if kinds == 0 {
+        return;
+    }
+    b.place("the container's namespaces");
+    b.push(Op::Setns { fd: init, kind: kinds as u32 });
+    if kinds & kind_flag(NamespaceType::User) != 0 {
+        b.push(Op::SetIds { uid: 0, gid: 0 });
+    }
+}
+
+/// Makes the cgroup namespace; the process must be in its cgroup by now.
+pub fn emit_late(plan: &NamespacePlan, b: &mut ProgramBuilder) {
+    if plan.new_cgroup {
+        b.place("linux.namespaces cgroup");
+        b.push(Op::Unshare { flags: kind_flag(NamespaceType::Cgroup) as u32 });
+    }
+}
+
+/// Gives the namespaces their names, and a new network its loopback.
+pub fn emit_names(plan: &NamespacePlan, b: &mut ProgramBuilder) {
+    if plan.network == NetworkMode::New {
+        b.place("loopback interface");
+        b.push(Op::LoopbackUp);
+    }
+    if let Some(name) = plan.hostname.as_deref().filter(|name| !name.is_empty()) {
+        b.place("hostname");
+        let name = b.text(name);
+        b.push(Op::SetHostname { name });
+    }
+    if let Some(name) = plan.domainname.as_deref().filter(|name| !name.is_empty()) {
+        b.place("domainname");
+        let name = b.text(name);
+        b.push(Op::SetDomainname { name });
+    }
+}

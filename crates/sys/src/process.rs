@@ -1,0 +1,45 @@
+//! What one thread or process is: its namespaces, and whether others may look into it.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+fn check(answer: libc::c_int) -> io::Result<libc::c_int> {
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// Moves the calling thread into a namespace (setns(2)); for a PID namespace only children to come are in it.
+///
+/// # Errors
+/// Those of setns(2).
+pub fn setns(namespace: BorrowedFd<'_>, kind: u64) -> io::Result<()> {
+    // SAFETY: plain numbers; it changes the calling thread alone.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), kind as libc::c_int) }).map(drop)
+}
+
+/// Gives the calling thread new namespaces or a file system context of its own (unshare(2)).
+///
+/// # Errors
+/// Those of unshare(2).
+pub fn unshare(flags: u64) -> io::Result<()> {
+    // SAFETY: plain numbers; the callers do not unshare descriptors (CLONE_FILES), which would break I/O safety.
+    check(unsafe { libc::unshare(flags as libc::c_int) }).map(drop)
+}
+
+/// Keeps others from looking into this process and, until their execve, into its children (prctl(2), PR_SET_DUMPABLE).
+///
+/// # Errors
+/// None that is known; the kernel's answer is passed on.
+pub fn set_not_dumpable() -> io::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
+}
+
+/// The kind (a CLONE_NEW* flag) of namespace that a descriptor stands for (ioctl_ns(2), NS_GET_NSTYPE, Linux 4.11).
+///
+/// # Errors
+/// `ENOTTY` where it is no namespace.
+pub fn namespace_kind(namespace: BorrowedFd<'_>) -> io::Result<u64> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: the request takes no argument.
+    check(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE as _) }).map(|kind| kind as u64)
+}
