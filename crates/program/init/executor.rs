@@ -16,6 +16,10 @@ pub struct Executor {
     report: i32,
     /// Index of the program that [`Op::FindProgram`] found, and its list.
     found: Option<(StrList, u32)>,
+    /// The first operation that `start` knows.
+    first: usize,
+    /// The working directory is the wanted one.
+    arrived: bool,
     /// `HOME=…` with its NUL, once [`Op::FindHome`] ran.
     home: [u8; HOME_MAX],
     home_len: usize,
@@ -39,7 +43,7 @@ impl Executor {
         for inherited in program.inherited() {
             slots[inherited.slot as usize % Slot::COUNT] = inherited.fd;
         }
-        Executor { program, slots, report, found: None, home: [0; HOME_MAX], home_len: 0 }
+        Executor { program, slots, report, found: None, first: 0, arrived: false, home: [0; HOME_MAX], home_len: 0 }
     }
 
     pub fn header(&self) -> &crate::op::Header {
@@ -51,7 +55,10 @@ impl Executor {
         for index in 0..self.program.ops().len() {
             let op = self.program.ops()[index];
             if let Err((step, errno)) = self.execute(op) {
-                return Failure { op: index as u16, step, errno };
+                return Failure { op: (index - self.first) as u16, step, errno };
+            }
+            if matches!(op, Op::WaitStart { .. }) {
+                self.first = index + 1;
             }
         }
         Failure { op: Failure::AT_LOAD, step: Failure::CHECK, errno: EINVAL }
@@ -176,7 +183,7 @@ impl Executor {
                 setresuid(uid).step(1)?;
             }
             Op::Seccomp { filter, flags } => seccomp_filter(self.program.bytes(filter), flags).step(0)?,
-            Op::Chdir { path } => change_dir(self.program.text(path))?,
+            Op::Chdir { path, attempt } => self.chdir(path, attempt)?,
 
             Op::FindProgram { candidates } => self.find_program(candidates)?,
             Op::FindHome { uid } => self.find_home(uid),
@@ -208,6 +215,18 @@ impl Executor {
         let data = self.program.bytes(data);
         // The files of procfs and cgroupfs take a value in one write or not at all.
         if write(fd, data)? == data.len() { Ok(()) } else { Err(EINVAL) }
+    }
+
+    fn chdir(&mut self, path: Str, attempt: u16) -> Result<(), Failed> {
+        if self.arrived {
+            return Ok(());
+        }
+        match change_dir(self.program.text(path)) {
+            Ok(()) => self.arrived = true,
+            Err((_, EACCES)) if attempt == 0 => {}
+            Err(failed) => return Err(failed),
+        }
+        Ok(())
     }
 
     fn find_program(&mut self, candidates: StrList) -> Result<(), Failed> {

@@ -148,7 +148,10 @@ pub enum Op {
     /// seccomp(2), SECCOMP_SET_MODE_FILTER; `filter` is an array of `struct sock_filter`.
     Seccomp { filter: Str, flags: u32 },
     /// Changes the working directory, which must be reachable from the root (CVE-2024-21626).
-    Chdir { path: Str },
+    ///
+    /// A first attempt comes before the user is changed and may be refused (EACCES); a second one, after that, does nothing
+    /// if the first went well. Root reaches what the user may not, and on some network file systems it is the reverse.
+    Chdir { path: Str, attempt: u16 },
 
     // ---- the program and its start
     /// Looks for the first of the paths that can be executed.
@@ -207,7 +210,8 @@ pub const MAGIC: u64 = 0x6c73_6870_0000_0001;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Failure {
-    /// Index of the operation, or one of the `AT_*` constants.
+    /// Index of the operation, or one of the `AT_*` constants. What `start` is told counts from the operation behind
+    /// [`Op::WaitStart`].
     pub op: u16,
     /// Which system call within it, from 0.
     pub step: u16,
