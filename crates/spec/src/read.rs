@@ -11,7 +11,7 @@ use serde_path_to_error::{Path, Segment};
 use crate::json::Object;
 use crate::refusal::token;
 use crate::seccomp::Seccomp;
-use crate::{Linux, Process, Resources, Spec, version};
+use crate::{Linux, Process, Refusal, Resources, Spec, version};
 
 /// The largest document that is read, in bytes. Real configurations have some tens of KB.
 pub const MAX_SIZE: usize = 16 << 20;
@@ -37,6 +37,13 @@ impl fmt::Display for ReadError {
         }
         write!(f, ": {}", self.problem)?;
         self.position.map_or(Ok(()), |(line, column)| write!(f, " (line {line}, column {column})"))
+    }
+}
+
+/// For a part that is read at plan time only, the seccomp profile.
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Self::new(error.pointer, error.problem, "")
     }
 }
 
@@ -142,7 +149,7 @@ fn locate<'de, T: Deserialize<'de>>(document: &'static str, text: &'de str, erro
         // What follows the value is no part of it: the error has no place in it either.
         Ok(_) => (String::new(), error),
     };
-    ReadError { document, pointer, problem: explain(&error), position: Some((error.line(), error.column())) }
+    ReadError { document, pointer, problem: explain(&error), position: Some((error.line(), error.column().max(1))) }
 }
 
 fn pointer(path: &Path) -> String {

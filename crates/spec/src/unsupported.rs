@@ -1,0 +1,104 @@
+//! What the specification has and lightship does not do yet: refused, never ignored.
+//!
+//! One row for each; the row goes when the feature comes.
+
+use crate::{Linux, Mount, Process, Refusal, Spec};
+
+struct Row {
+    /// What it is, as the text of the refusal names it.
+    feature: &'static str,
+    /// Where the configuration asks for it.
+    find: fn(&Spec) -> Option<String>,
+    remedy: &'static str,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        feature: "the scheduler of the process",
+        find: |spec| in_process(spec, "scheduler", |process| process.scheduler.is_some()),
+        remedy: "remove it, or start the program with chrt(1)",
+    },
+    Row {
+        feature: "the I/O priority of the process",
+        find: |spec| in_process(spec, "ioPriority", |process| process.io_priority.is_some()),
+        remedy: "remove it, or start the program with ionice(1)",
+    },
+    Row {
+        feature: "the CPU affinity of exec",
+        find: |spec| in_process(spec, "execCPUAffinity", |process| process.exec_cpu_affinity.is_some()),
+        remedy: "remove it, or start the program with taskset(1)",
+    },
+    Row {
+        feature: "an idmapped mount",
+        find: |spec| in_mounts(spec, is_idmapped),
+        remedy: "remove uidMappings, gidMappings and the options idmap and ridmap, and change the owner of the files",
+    },
+    Row {
+        feature: "the mount option tmpcopyup",
+        find: |spec| in_mounts(spec, |mount| option(mount, "tmpcopyup")),
+        remedy: "remove it; the tmpfs then starts empty",
+    },
+    Row {
+        feature: "moving network devices",
+        find: |spec| in_linux(spec, "netDevices", |linux| !linux.net_devices.is_empty()),
+        remedy: "remove it, and move the device with ip(8) once the container is created",
+    },
+    Row {
+        feature: "a seccomp listener",
+        find: |spec| in_linux(spec, "seccomp", notifies),
+        remedy: "replace SCMP_ACT_NOTIFY in the profile by another action",
+    },
+    Row {
+        feature: "Intel RDT",
+        find: |spec| in_linux(spec, "intelRdt", |linux| linux.intel_rdt.is_some()),
+        remedy: "remove it",
+    },
+    Row {
+        feature: "a NUMA memory policy",
+        find: |spec| in_linux(spec, "memoryPolicy", |linux| linux.memory_policy.is_some()),
+        remedy: "remove it, or start the program with numactl(8)",
+    },
+];
+
+impl Spec {
+    /// Refuses the first thing that the configuration asks for and lightship does not do.
+    ///
+    /// # Errors
+    /// A refusal with the place of that thing.
+    pub fn refuse_unsupported(&self) -> Result<(), Refusal> {
+        ROWS.iter().find_map(|row| (row.find)(self).map(|pointer| (row, pointer))).map_or(Ok(()), |(row, pointer)| {
+            Err(Refusal::new(pointer, format!("{} is not supported yet", row.feature), row.remedy))
+        })
+    }
+}
+
+fn in_process(spec: &Spec, property: &str, wanted: fn(&Process) -> bool) -> Option<String> {
+    spec.process.as_ref().filter(|process| wanted(process)).map(|_| format!("/process/{property}"))
+}
+
+fn in_linux(spec: &Spec, property: &str, wanted: fn(&Linux) -> bool) -> Option<String> {
+    spec.linux.as_ref().filter(|linux| wanted(linux)).map(|_| format!("/linux/{property}"))
+}
+
+fn in_mounts(spec: &Spec, wanted: fn(&Mount) -> bool) -> Option<String> {
+    spec.mounts.iter().position(wanted).map(|i| format!("/mounts/{i}"))
+}
+
+fn is_idmapped(mount: &Mount) -> bool {
+    let mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+    // `idmap=...` is how crun lets the option carry a mapping.
+    mapped || option(mount, "idmap") || option(mount, "ridmap")
+}
+
+fn option(mount: &Mount, name: &str) -> bool {
+    mount.options.iter().any(|option| option.split('=').next() == Some(name))
+}
+
+/// Whether a profile hands calls to a listener; without one, `listenerPath` is ignored, as the specification asks. A
+/// profile that cannot be parsed is refused by whoever compiles it.
+fn notifies(linux: &Linux) -> bool {
+    // Parsing costs more than everything else here; what has neither this word nor an escape cannot notify.
+    let possible = |text: &str| text.contains("SCMP_ACT_NOTIFY") || text.contains('\\');
+    linux.seccomp.as_ref().is_some_and(|raw| possible(raw.get()))
+        && linux.seccomp_profile().ok().flatten().is_some_and(|profile| profile.notifies())
+}

@@ -1,0 +1,314 @@
+//! Every check of `validate` and `refuse_unsupported`: a good configuration with one thing changed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use serde_json::{Value, json};
+use spec::{Refusal, Spec};
+
+fn good() -> Value {
+    json!({
+        "ociVersion": "1.3.0",
+        "process": {"args": ["sh"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}},
+        "root": {"path": "rootfs"},
+        "hostname": "box",
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "uts"}]}
+    })
+}
+
+/// Sets what a pointer points to, its last token being new or not, and reads the result.
+fn with(pointer: &str, value: Value) -> Spec {
+    let mut document = good();
+    let mut place = &mut document;
+    for key in pointer.split('/').skip(1) {
+        let key = key.replace("~1", "/");
+        place = match place {
+            Value::Array(items) => {
+                let i: usize = key.parse().unwrap();
+                items.resize(items.len().max(i + 1), Value::Null);
+                &mut items[i]
+            }
+            object => &mut object[key],
+        };
+    }
+    *place = value;
+    Spec::from_bytes(document.to_string().as_bytes()).unwrap()
+}
+
+fn refused(result: Result<(), Refusal>, pointer: &str, problem: &str) {
+    let refusal = result.expect_err(pointer);
+    assert_eq!(refusal.pointer, pointer, "{refusal}");
+    assert!(refusal.problem.contains(problem), "{refusal}");
+    assert!(!refusal.remedy.is_empty(), "{refusal}");
+    let text = refusal.to_string();
+    assert!(text.starts_with(&format!("config.json: {pointer}: ")), "{text}");
+    assert!(!text.ends_with('.') && !text.contains('\n'), "{text}");
+}
+
+#[test]
+fn the_good_one_is_good() {
+    let spec = with("/hostname", json!("box"));
+    assert_eq!(spec.validate(), Ok(()));
+    assert_eq!(spec.refuse_unsupported(), Ok(()));
+    assert!(spec.process_to_start().is_ok());
+}
+
+#[test]
+fn process() {
+    for (at, value, pointer, problem) in [
+        ("/process/args", json!([]), "/process/args", "missing or empty"),
+        ("/process/args", json!(null), "/process/args", "missing or empty"),
+        ("/process/args", json!([""]), "/process/args/0", "empty"),
+        ("/process/cwd", json!(""), "/process/cwd", "missing or empty"),
+        ("/process/cwd", json!("srv"), "/process/cwd", "`srv` is not an absolute path"),
+        ("/process/env", json!(["A=b", "PATH"]), "/process/env/1", "`PATH` is not NAME=value"),
+        ("/process/env", json!(["=b"]), "/process/env/0", "not NAME=value"),
+        ("/process/user/uid", json!(4_294_967_295_u32), "/process/user/uid", "not an id"),
+        ("/process/user/gid", json!(4_294_967_295_u32), "/process/user/gid", "not an id"),
+        ("/process/user/additionalGids", json!([1, 4_294_967_295_u32]), "/process/user/additionalGids/1", "not an id"),
+        (
+            "/process/rlimits",
+            json!([{"type": "RLIMIT_CORE"}, {"type": "RLIMIT_AS"}, {"type": "RLIMIT_CORE"}]),
+            "/process/rlimits/2",
+            "RLIMIT_CORE is set twice",
+        ),
+        (
+            "/process/rlimits",
+            json!([{"type": "RLIMIT_AS", "soft": 2, "hard": 1}]),
+            "/process/rlimits/0",
+            "above the hard",
+        ),
+        ("/process/oomScoreAdj", json!(1001), "/process/oomScoreAdj", "1001 is out of range"),
+        (
+            "/process/ioPriority",
+            json!({"class": "IOPRIO_CLASS_BE", "priority": 8}),
+            "/process/ioPriority/priority",
+            "8",
+        ),
+    ] {
+        refused(with(at, value).validate(), pointer, problem);
+    }
+}
+
+#[test]
+fn a_process_is_needed_to_start_only() {
+    let spec = with("/process", json!(null));
+    assert_eq!(spec.validate(), Ok(()));
+    refused(spec.process_to_start().map(|_| ()), "/process", "missing");
+}
+
+#[test]
+fn root_names_mounts_hooks_annotations() {
+    for (at, value, pointer, problem) in [
+        ("/root", json!(null), "/root", "missing"),
+        ("/root", json!({}), "/root/path", "missing or empty"),
+        ("/hostname", json!("x".repeat(65)), "/hostname", "65 bytes"),
+        ("/linux/namespaces", json!([{"type": "pid"}]), "/hostname", "UTS namespace"),
+        ("/mounts/1", json!({"type": "proc"}), "/mounts/1/destination", "missing or empty"),
+        (
+            "/mounts/0/uidMappings",
+            json!([{"containerID": 0, "hostID": 0, "size": 1}]),
+            "/mounts/0/gidMappings",
+            "missing",
+        ),
+        ("/hooks", json!({"poststop": [{"path": "/a"}, {"path": "b"}]}), "/hooks/poststop/1/path", "not an absolute"),
+        ("/hooks", json!({"prestart": [{}]}), "/hooks/prestart/0/path", "missing or empty"),
+        ("/hooks", json!({"poststart": [{"path": "/a", "timeout": 0}]}), "/hooks/poststart/0/timeout", "0 seconds"),
+        ("/hooks", json!({"poststart": [{"path": "/a", "timeout": -1}]}), "/hooks/poststart/0/timeout", "-1 seconds"),
+        ("/annotations", json!({"": "x"}), "/annotations", "a key is empty"),
+    ] {
+        refused(with(at, value).validate(), pointer, problem);
+    }
+    let mut document = good();
+    document["hostname"] = json!("");
+    document["domainname"] = json!("example.org");
+    document["linux"]["namespaces"] = json!([]);
+    let spec = Spec::from_bytes(document.to_string().as_bytes()).unwrap();
+    refused(spec.validate(), "/domainname", "UTS namespace");
+    // A relative destination is deprecated, not wrong.
+    assert_eq!(with("/mounts/0/destination", json!("data")).validate(), Ok(()));
+}
+
+#[test]
+fn linux() {
+    for (at, value, pointer, problem) in [
+        ("/linux/namespaces/3", json!({"type": "pid"}), "/linux/namespaces/3", "the pid namespace is named twice"),
+        (
+            "/linux/namespaces/3",
+            json!({"type": "ipc", "path": "x"}),
+            "/linux/namespaces/3/path",
+            "not an absolute path",
+        ),
+        ("/linux/cgroupsPath", json!("/a/../b"), "/linux/cgroupsPath", "`..`"),
+        ("/linux/devices", json!([{"path": "fuse", "type": "c"}]), "/linux/devices/0/path", "not an absolute"),
+        ("/linux/devices", json!([{"path": "/a", "type": "c", "major": -1}]), "/linux/devices/0/major", "-1"),
+        (
+            "/linux/devices",
+            json!([{"path": "/a", "type": "b", "minor": 1_048_576}]),
+            "/linux/devices/0/minor",
+            "1048576",
+        ),
+        ("/linux/maskedPaths", json!(["/a", "b"]), "/linux/maskedPaths/1", "not an absolute"),
+        ("/linux/readonlyPaths", json!([""]), "/linux/readonlyPaths/0", "missing or empty"),
+        ("/linux/personality", json!({"domain": "LINUX", "flags": ["X"]}), "/linux/personality/flags", "no flags"),
+        ("/linux/timeOffsets", json!({"realtime": {}}), "/linux/timeOffsets/realtime", "no such clock"),
+        (
+            "/linux/timeOffsets",
+            json!({"boottime": {"nanosecs": 1_000_000_000}}),
+            "/linux/timeOffsets/boottime/nanosecs",
+            "1000000000",
+        ),
+        ("/linux/timeOffsets", json!({"boottime": {"secs": 1}}), "/linux/timeOffsets", "only a new time namespace"),
+        (
+            "/linux/resources",
+            json!({"devices": [{"allow": true, "access": "rx"}]}),
+            "/linux/resources/devices/0/access",
+            "`rx`",
+        ),
+        (
+            "/linux/resources",
+            json!({"devices": [{"allow": true, "major": -2}]}),
+            "/linux/resources/devices/0/major",
+            "-2",
+        ),
+        (
+            "/linux/resources",
+            json!({"hugepageLimits": [{"limit": 1}]}),
+            "/linux/resources/hugepageLimits/0/pageSize",
+            "``",
+        ),
+        ("/linux/resources", json!({"rdma": {"a b": {}}}), "/linux/resources/rdma/a b", "RDMA"),
+        ("/linux/resources", json!({"unified": {"../x": "1"}}), "/linux/resources/unified/..~1x", "`../x`"),
+    ] {
+        refused(with(at, value).validate(), pointer, problem);
+    }
+    let mut document = good();
+    document["linux"] = json!({"namespaces": [{"type": "uts"}], "maskedPaths": ["/proc/kcore"]});
+    let spec = Spec::from_bytes(document.to_string().as_bytes()).unwrap();
+    refused(spec.validate(), "/linux/maskedPaths", "shares the host's mount namespace");
+    let fifo = json!([{"path": "/p", "type": "p", "major": -1}]);
+    assert_eq!(with("/linux/devices", fifo).validate(), Ok(()));
+}
+
+#[test]
+fn sysctl_needs_its_namespace() {
+    for (key, namespace) in [
+        ("net.ipv4.ip_forward", "network"),
+        ("net/ipv4/ip_forward", "network"),
+        ("kernel.shmmax", "ipc"),
+        ("fs.mqueue.msg_max", "ipc"),
+        ("user.max_user_namespaces", "user"),
+    ] {
+        let pointer = format!("/linux/sysctl/{}", key.replace('/', "~1"));
+        let problem = format!("shares the host's {namespace} namespace");
+        refused(with("/linux/sysctl", json!({key: "1"})).validate(), &pointer, &problem);
+    }
+    for (key, problem) in [
+        ("vm.swappiness", "belongs to no namespace"),
+        ("kernel.core_pattern", "belongs to no namespace"),
+        ("net/../kernel/core_pattern", "does not name a file"),
+        ("", "does not name a file"),
+    ] {
+        let pointer = format!("/linux/sysctl/{}", key.replace('/', "~1"));
+        refused(with("/linux/sysctl", json!({key: "1"})).validate(), &pointer, problem);
+    }
+    assert_eq!(with("/linux/sysctl", json!({"kernel.domainname": "a"})).validate(), Ok(()));
+    let joined = json!({"sysctl": {"net.core.somaxconn": "1"}, "namespaces": [{"type": "uts"}, {"type": "network", "path": "/n"}]});
+    assert_eq!(with("/linux", joined).validate(), Ok(()));
+}
+
+#[test]
+fn id_mappings_belong_to_a_user_namespace() {
+    let map = json!([{"containerID": 0, "hostID": 1000, "size": 10}]);
+    let linux = |user: Value, uids: &Value, gids: &Value| {
+        let namespaces = json!([{"type": "uts"}, user]);
+        json!({"namespaces": namespaces, "uidMappings": uids, "gidMappings": gids})
+    };
+    let new = json!({"type": "user"});
+    let joined = json!({"type": "user", "path": "/u"});
+    assert_eq!(with("/linux", linux(new.clone(), &map, &map)).validate(), Ok(()));
+    assert_eq!(with("/linux", linux(joined, &json!(null), &json!(null))).validate(), Ok(()));
+    let overlap = json!([{"containerID": 0, "hostID": 0, "size": 10}, {"containerID": 9, "hostID": 50, "size": 1}]);
+    for (linux, pointer, problem) in [
+        (linux(json!({"type": "ipc"}), &map, &map), "/linux/uidMappings", "no user namespace"),
+        (linux(new.clone(), &json!(null), &map), "/linux/uidMappings", "has no ids"),
+        (linux(new.clone(), &map, &json!([])), "/linux/gidMappings", "has no ids"),
+        (linux(new.clone(), &map, &overlap), "/linux/gidMappings/1", "shares container ids"),
+    ] {
+        refused(with("/linux", linux).validate(), pointer, problem);
+    }
+    let mut document = good();
+    document["linux"] = linux(new, &map, &map);
+    document["process"]["user"] = json!({"uid": 9, "gid": 9, "additionalGids": [3, 10]});
+    let spec = Spec::from_bytes(document.to_string().as_bytes()).unwrap();
+    refused(spec.validate(), "/process/user/additionalGids/1", "id 10 does not exist");
+}
+
+#[test]
+fn seccomp() {
+    for (profile, pointer) in [
+        (json!({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}), "/linux/seccomp/defaultErrnoRet"),
+        (json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m"}), "/linux/seccomp/listenerMetadata"),
+        (
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_LOG"}]}),
+            "/linux/seccomp/syscalls/0/names",
+        ),
+        (
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_LOG", "errnoRet": 1}]}),
+            "/linux/seccomp/syscalls/0/errnoRet",
+        ),
+        (
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_LOG",
+                "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}]}),
+            "/linux/seccomp/syscalls/0/args/0/index",
+        ),
+    ] {
+        let profile = with("/linux/seccomp", profile).linux.unwrap().seccomp_profile().unwrap().unwrap();
+        refused(profile.validate(), pointer, "");
+    }
+}
+
+#[test]
+fn unsupported() {
+    let map = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+    for (at, value, pointer) in [
+        ("/process/scheduler", json!({"policy": "SCHED_BATCH"}), "/process/scheduler"),
+        ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE"}), "/process/ioPriority"),
+        ("/process/execCPUAffinity", json!({"initial": "0"}), "/process/execCPUAffinity"),
+        ("/mounts/1", json!({"destination": "/d", "uidMappings": map, "gidMappings": map}), "/mounts/1"),
+        ("/mounts/1", json!({"destination": "/d", "options": ["bind", "idmap"]}), "/mounts/1"),
+        ("/mounts/1", json!({"destination": "/d", "options": ["bind", "ridmap"]}), "/mounts/1"),
+        ("/mounts/1", json!({"destination": "/d", "options": ["idmap=uids=0-1-1"]}), "/mounts/1"),
+        ("/mounts/0/options", json!(["tmpcopyup"]), "/mounts/0"),
+        ("/linux/netDevices", json!({"eth0": {}}), "/linux/netDevices"),
+        ("/linux/intelRdt", json!({"closID": "/"}), "/linux/intelRdt"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"}), "/linux/memoryPolicy"),
+        ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "/linux/seccomp"),
+        (
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_NOTIFY"}]}),
+            "/linux/seccomp",
+        ),
+    ] {
+        refused(with(at, value).refuse_unsupported(), pointer, "is not supported yet");
+    }
+    let escaped = r#"{"ociVersion": "1.0.2", "linux": {"seccomp": {"defaultAction": "SCMP_ACT_NOTIF\u0059"}}}"#;
+    refused(
+        Spec::from_bytes(escaped.as_bytes()).unwrap().refuse_unsupported(),
+        "/linux/seccomp",
+        "is not supported yet",
+    );
+}
+
+#[test]
+fn supported() {
+    for (at, value) in [
+        ("/linux/personality", json!({"domain": "LINUX32"})),
+        ("/linux/timeOffsets", json!({"boottime": {"secs": 1}})),
+        ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_LOG", "listenerPath": "/s"})),
+        ("/linux/seccomp", json!({"defaultAction": "not an action", "listenerMetadata": "SCMP_ACT_NOTIFY"})),
+        ("/mounts/0/options", json!(["nosuid", "idmapper=x"])),
+    ] {
+        assert_eq!(with(at, value).refuse_unsupported(), Ok(()), "{at}");
+    }
+}
