@@ -1,0 +1,20 @@
+//! The private mount namespace in which everything is measured.
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::Result;
+
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+/// Leaves the host's mount namespace and hides the cgroup2 mount of the hybrid layout there:
+/// crun refuses hybrid, and all runtimes shall see the same.
+pub fn enter() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| format!("cannot unshare the mount namespace: {errno} (run as root)"))?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    if std::fs::read_to_string("/proc/self/mounts")?.contains(&format!(" {UNIFIED} ")) {
+        umount2(UNIFIED, MntFlags::MNT_DETACH)?;
+    }
+    Ok(())
+}
