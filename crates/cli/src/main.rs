@@ -1,1 +1,27 @@
-fn main() {}
+//! The `lightship` program: a command line in; standard output, the log and an exit status out.
+//!
+//! Errors come up to here and are reported once, on standard error and in the log.
+
+use std::process::ExitCode;
+
+use cli::command_line::{CommandLine, Request};
+use cli::{Error, log, output};
+
+fn main() -> ExitCode {
+    match run(&CommandLine::new(std::env::args_os().skip(1))) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            log::report(&error);
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+fn run(line: &CommandLine) -> Result<u8, Error> {
+    // Before anything else can fail: a caller with a log takes the reason from its last line.
+    log::open(&line.log_options())?;
+    match line.request()? {
+        Request::Print(text) => output::print(text.as_bytes()).map(|()| 0),
+        Request::Run(global, verb, arguments) => (verb.run)(&global, &arguments),
+    }
+}

@@ -1,0 +1,21 @@
+//! Records the commit the program is built from, for `lightship --version`.
+
+use std::path::Path;
+
+#[expect(clippy::disallowed_methods, reason = "a build script runs on the builder's machine, not in the product")]
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let git = Path::new("../../.git");
+    // A tarball has no history; asking git anyway would find the repository it was unpacked in.
+    let describe = git.exists().then(|| {
+        for changing in ["HEAD", "logs/HEAD"].map(|name| git.join(name)).iter().filter(|path| path.exists()) {
+            println!("cargo::rerun-if-changed={}", changing.display());
+        }
+        std::process::Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output()
+    });
+    let commit = match describe {
+        Some(Ok(output)) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        _ => "unknown".to_owned(),
+    };
+    println!("cargo::rustc-env=LIGHTSHIP_COMMIT={commit}");
+}

@@ -1,0 +1,19 @@
+//! `lightship delete`: remove a container and everything the runtime made for it.
+
+use clap::{ArgMatches, Command};
+
+use super::Verb;
+use crate::Error;
+use crate::args::{container_id, id, switch};
+use crate::global::Global;
+
+pub(super) const VERB: Verb = Verb { name: "delete", about: "remove a stopped container", arguments, run };
+
+fn arguments(command: Command) -> Command {
+    command.arg(switch("force", "kill it first, and do not mind if there is none").short('f')).arg(id())
+}
+
+fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
+    global.runtime().delete(container_id(arguments), arguments.get_flag("force"))?;
+    Ok(0)
+}

@@ -1,0 +1,89 @@
+//! `lightship list`: the containers below the root.
+
+use clap::{ArgMatches, Command};
+
+use super::Verb;
+use crate::args::{option, switch, text};
+use crate::engine::Listed;
+use crate::global::Global;
+use crate::{Error, output};
+
+pub(super) const VERB: Verb = Verb { name: "list", about: "list containers", arguments, run };
+
+fn arguments(command: Command) -> Command {
+    command
+        .arg(option("format", "FORMAT", "table or json").short('f').value_parser(["table", "json"]))
+        .arg(switch("quiet", "print only the names").short('q'))
+}
+
+fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
+    let mut containers = global.runtime().list()?;
+    containers.retain(|container| match &container.error {
+        None => true,
+        Some(error) => {
+            log::warn!("container {}: {error}", container.id);
+            false
+        }
+    });
+    if arguments.get_flag("quiet") {
+        output::print(containers.iter().map(|container| format!("{}\n", container.id)).collect::<String>().as_bytes())?;
+    } else if text(arguments, "format") == Some("json") {
+        output::print_json_line(&containers)?;
+    } else {
+        output::print(table(&containers).as_bytes())?;
+    }
+    Ok(0)
+}
+
+/// Columns as wide as their widest cell, three spaces apart and at least twelve wide.
+fn table(containers: &[Listed]) -> String {
+    const HEADING: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
+    let mut rows = vec![HEADING.map(str::to_owned)];
+    rows.extend(containers.iter().map(|container| {
+        [
+            container.id.clone(),
+            container.pid.to_string(),
+            container.status.clone(),
+            container.bundle.display().to_string(),
+            container.created.clone(),
+            container.owner.clone(),
+        ]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(12);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        for (cell, width) in row.iter().zip(widths) {
+            text.push_str(&format!("{cell:width$}"));
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let container = Listed {
+            id: "a-rather-long-name".into(),
+            pid: 42,
+            status: "running".into(),
+            bundle: "/bundle".into(),
+            rootfs: "/bundle/rootfs".into(),
+            created: "2026-01-01T00:00:00Z".into(),
+            owner: "root".into(),
+            annotations: std::collections::BTreeMap::new(),
+            error: None,
+        };
+        assert_eq!(
+            table(&[container]),
+            "ID                   PID         STATUS      BUNDLE      CREATED                OWNER\n\
+             a-rather-long-name   42          running     /bundle     2026-01-01T00:00:00Z   root\n"
+        );
+        assert_eq!(table(&[]), "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
+    }
+}

@@ -1,0 +1,30 @@
+//! `lightship run`: create, start, wait and delete in one call.
+
+use clap::{ArgMatches, Command};
+
+use super::{Verb, create};
+use crate::Error;
+use crate::args::{container_id, id, switch};
+use crate::engine::RunOptions;
+use crate::global::Global;
+
+pub(super) const VERB: Verb = Verb { name: "run", about: "create and start a container", arguments, run };
+
+fn arguments(command: Command) -> Command {
+    command
+        .args(create::options())
+        .arg(switch("detach", "return once the process has started").short('d'))
+        .arg(switch("keep", "keep the container after its process has ended"))
+        .arg(switch("no-subreaper", "do not adopt orphans of the container's processes"))
+        .arg(id())
+}
+
+fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
+    let options = RunOptions {
+        detach: arguments.get_flag("detach"),
+        keep: arguments.get_flag("keep"),
+        no_subreaper: arguments.get_flag("no-subreaper"),
+    };
+    let runtime = global.runtime_for_create()?;
+    Ok(runtime.run(container_id(arguments), &create::create_options(arguments), &options)?)
+}

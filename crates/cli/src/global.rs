@@ -1,0 +1,92 @@
+//! The flags before the command, and the runtime they describe.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgMatches};
+use rustix::fs::Mode;
+
+use crate::args::{option, path, path_option, switch, text};
+use crate::engine::{Manager, Rootless, Runtime};
+use crate::{Error, log};
+
+/// What applies to every command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Global {
+    /// Where container records are kept, when the command line says so.
+    pub root: Option<PathBuf>,
+    /// Who makes the cgroups.
+    pub cgroup_manager: Manager,
+    /// Whether cgroup errors of an unprivileged caller are ignored.
+    pub rootless: Rootless,
+}
+
+pub(crate) fn arguments() -> Vec<Arg> {
+    let mut arguments = vec![
+        path_option("root", "where container records are kept [default: /run/lightship, or below XDG_RUNTIME_DIR]"),
+        switch("systemd-cgroup", "the same as --cgroup-manager systemd"),
+        option("cgroup-manager", "MANAGER", "who makes the cgroups").value_parser(["cgroupfs", "systemd", "disabled"]),
+        option("rootless", "WHEN", "ignore cgroup errors").value_parser(["true", "false", "auto"]),
+        path_option("criu", "accepted and ignored: criu is found in PATH").hide(true),
+    ];
+    arguments.extend(log::arguments());
+    arguments
+}
+
+impl From<&ArgMatches> for Global {
+    fn from(arguments: &ArgMatches) -> Self {
+        let systemd = arguments.get_flag("systemd-cgroup");
+        Self {
+            root: path(arguments, "root"),
+            cgroup_manager: match text(arguments, "cgroup-manager") {
+                Some("disabled") => Manager::Disabled,
+                Some("systemd") => Manager::Systemd,
+                None if systemd => Manager::Systemd,
+                _ => Manager::Cgroupfs,
+            },
+            rootless: match text(arguments, "rootless") {
+                Some("true") => Rootless::Yes,
+                Some("false") => Rootless::No,
+                _ => Rootless::Auto,
+            },
+        }
+    }
+}
+
+impl Global {
+    /// The runtime for a command on containers that exist.
+    #[must_use]
+    pub fn runtime(&self) -> Runtime {
+        let root = self.root.clone().unwrap_or_else(default_root);
+        Runtime { root, cgroup_manager: self.cgroup_manager, rootless: self.rootless }
+    }
+
+    /// The runtime for a command that makes a container. A default root below XDG_RUNTIME_DIR gets the sticky bit,
+    /// which keeps the clean-up of old files in that directory from removing it (XDG Base Directory Specification).
+    pub(crate) fn runtime_for_create(&self) -> Result<Runtime, Error> {
+        let runtime = self.runtime();
+        if self.root.is_none() && runtime.root != Path::new(state::DEFAULT_ROOT) {
+            let failed = |source| Error::File { verb: "create", path: runtime.root.clone(), source };
+            std::fs::create_dir_all(&runtime.root).map_err(failed)?;
+            rustix::fs::chmod(&runtime.root, Mode::RWXU | Mode::SVTX).map_err(|errno| failed(errno.into()))?;
+        }
+        Ok(runtime)
+    }
+}
+
+fn default_root() -> PathBuf {
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let uid = rustix::process::geteuid();
+    // Root inside a user namespace is an ordinary user outside, where /run is not its own.
+    let mapped_root = || std::env::var_os("USER").is_none_or(|user| user != "root") && in_user_namespace();
+    match runtime_dir {
+        Some(dir) if !uid.is_root() || mapped_root() => dir.join("lightship"),
+        None if !uid.is_root() => PathBuf::from(format!("/run/user/{}/lightship", uid.as_raw())),
+        _ => PathBuf::from(state::DEFAULT_ROOT),
+    }
+}
+
+/// Only the initial user namespace maps all ids to themselves (user_namespaces(7)).
+fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().ne(["0", "0", "4294967295"])
+}

@@ -1,0 +1,44 @@
+//! Standard output, written so that a full disk or a closed pipe is an error and not a silent success.
+
+use std::io::{self, Write};
+
+use rustix::io::Errno;
+
+use crate::Error;
+
+/// Writes all of `bytes`, unbuffered.
+pub fn print(bytes: &[u8]) -> Result<(), Error> {
+    Stdout.write_all(bytes).map_err(Error::Output)
+}
+
+/// Writes `value` as indented JSON with a final newline.
+pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| Error::Output(error.into()))?;
+    text.push(b'\n');
+    print(&text)
+}
+
+/// Writes `value` as one line of JSON.
+pub fn print_json_line(value: &impl serde::Serialize) -> Result<(), Error> {
+    let mut text = serde_json::to_vec(value).map_err(|error| Error::Output(error.into()))?;
+    text.push(b'\n');
+    print(&text)
+}
+
+/// The descriptor itself: `std::io::Stdout` takes EBADF for success and splits the text at newlines.
+struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::write(rustix::stdio::stdout(), bytes) {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
