@@ -4,23 +4,30 @@
 //! (config-linux.md, Default Devices) and leave to make nodes of any device, which alone opens none.
 //!
 //! The program decides by access bit: the last rule that speaks of a bit wins. v1 keeps a list of exceptions instead,
-//! where a denied device is only taken off the list; the two differ where a single device is denied that a wildcard
+//! where denying a device only takes it off the list; the two differ where a single device is denied that a wildcard
 //! allows, which v1 cannot express.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rustix::io::Errno;
 use spec::{DeviceRule, DeviceRuleType, Refusal};
+use sys::bpf;
 
 use crate::error::Error;
 use crate::limits::Write;
 
+/// `BPF_DEVCG_ACC_*`
+const MKNOD: u8 = 1;
 const READ: u8 = 2;
 const WRITE: u8 = 4;
-const MKNOD: u8 = 1;
-const ALL: u8 = READ | WRITE | MKNOD;
+const ALL: u8 = MKNOD | READ | WRITE;
 
-/// Character or block: the numbers are the kernel's (`BPF_DEVCG_DEV_*`).
+/// The largest numbers that a Linux `dev_t` holds (12 and 20 bits).
+const MAX_MAJOR: i64 = (1 << 12) - 1;
+const MAX_MINOR: i64 = (1 << 20) - 1;
+
+/// Block or character: the numbers are the kernel's (`BPF_DEVCG_DEV_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `BPF_DEVCG_DEV_BLOCK`
@@ -29,7 +36,7 @@ pub enum Kind {
     Char = 2,
 }
 
-/// A rule as both versions take it: one kind of device, wildcards resolved.
+/// A rule, checked and with its wildcards resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Allow or deny.
@@ -42,31 +49,298 @@ pub struct Rule {
     pub minor: Option<u32>,
     /// `BPF_DEVCG_ACC_*` bits: mknod 1, read 2, write 4.
     pub access: u8,
-    /// JSON pointer of the rule, or of the list for a default one.
-    pub pointer: String,
+    /// JSON pointer of the rule; `None` for one of our own.
+    pub pointer: Option<String>,
 }
 
-/// One step of the filter program, with registers as in BPF's calling convention.
+/// The devices that every container has, besides leave to make nodes.
+const DEFAULT_DEVICES: [(u32, Option<u32>); 8] = [
+    (1, Some(3)), // null
+    (1, Some(5)), // zero
+    (1, Some(7)), // full
+    (1, Some(8)), // random
+    (1, Some(9)), // urandom
+    (5, Some(0)), // tty
+    (5, Some(2)), // ptmx
+    (136, None),  // pts
+];
+
+/// Reads the rules of a configuration, with the ground they stand on first and the defaults last.
+///
+/// Rules before the last one that covers everything have no effect and are left out.
+///
+/// # Errors
+/// A device number or an access that does not exist.
+pub(crate) fn rules(configured: &[DeviceRule], pointer: &str) -> Result<Vec<Rule>, Refusal> {
+    let deny_all = Rule { allow: false, kind: None, major: None, minor: None, access: ALL, pointer: None };
+    let mut rules = vec![deny_all];
+    for (index, rule) in configured.iter().enumerate() {
+        rules.push(Rule::read(rule, &format!("{pointer}/{index}"))?);
+    }
+    if let Some(ground) = rules.iter().rposition(Rule::is_catch_all) {
+        rules.drain(..ground);
+    }
+    let missing = defaults().filter(|default| !grants(&rules, default)).collect::<Vec<_>>();
+    rules.extend(missing);
+    Ok(rules)
+}
+
+fn defaults() -> impl Iterator<Item = Rule> {
+    let allow =
+        |kind, major, minor, access| Rule { allow: true, kind: Some(kind), major, minor, access, pointer: None };
+    let nodes = [Kind::Char, Kind::Block].map(|kind| allow(kind, None, None, MKNOD));
+    let devices = DEFAULT_DEVICES.map(|(major, minor)| allow(Kind::Char, Some(major), minor, ALL));
+    nodes.into_iter().chain(devices)
+}
+
+/// Whether the last rule that says anything about what `wanted` allows, allows all of it.
+fn grants(rules: &[Rule], wanted: &Rule) -> bool {
+    let last = rules.iter().rev().find(|rule| rule.overlaps(wanted));
+    last.is_some_and(|rule| rule.allow && rule.covers(wanted))
+}
+
+impl Rule {
+    fn read(rule: &DeviceRule, pointer: &str) -> Result<Rule, Refusal> {
+        Ok(Rule {
+            allow: rule.allow,
+            kind: match rule.kind {
+                None | Some(DeviceRuleType::All) => None,
+                Some(DeviceRuleType::Char) => Some(Kind::Char),
+                Some(DeviceRuleType::Block) => Some(Kind::Block),
+            },
+            major: device_number(rule.major, MAX_MAJOR, &format!("{pointer}/major"))?,
+            minor: device_number(rule.minor, MAX_MINOR, &format!("{pointer}/minor"))?,
+            access: access_bits(rule.access.as_deref(), &format!("{pointer}/access"))?,
+            pointer: Some(pointer.to_owned()),
+        })
+    }
+
+    fn is_catch_all(&self) -> bool {
+        self.kind.is_none() && self.major.is_none() && self.minor.is_none() && self.access == ALL
+    }
+
+    fn overlaps(&self, other: &Rule) -> bool {
+        fn meet<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.is_none() || other.is_none() || one == other
+        }
+        meet(self.kind, other.kind)
+            && meet(self.major, other.major)
+            && meet(self.minor, other.minor)
+            && self.access & other.access != 0
+    }
+
+    fn covers(&self, other: &Rule) -> bool {
+        fn spans<T: PartialEq>(wide: Option<T>, narrow: Option<T>) -> bool {
+            wide.is_none() || wide == narrow
+        }
+        spans(self.kind, other.kind)
+            && spans(self.major, other.major)
+            && spans(self.minor, other.minor)
+            && self.access & other.access == other.access
+    }
+
+    /// The line for `devices.allow` and `devices.deny`.
+    fn line(&self, kind: Kind) -> String {
+        let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
+        let letter = if kind == Kind::Char { 'c' } else { 'b' };
+        let access = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
+        let access = access.iter().filter(|(bit, _)| self.access & bit != 0).map(|(_, letter)| letter);
+        format!("{letter} {}:{} {}", number(self.major), number(self.minor), access.collect::<String>())
+    }
+}
+
+fn device_number(number: Option<i64>, max: i64, pointer: &str) -> Result<Option<u32>, Refusal> {
+    match number {
+        None | Some(-1) => Ok(None),
+        Some(number) if (0..=max).contains(&number) => Ok(Some(number as u32)),
+        Some(number) => Err(Refusal::new(
+            pointer,
+            format!("{number} is no device number"),
+            format!("use 0 to {max}, or -1 for any"),
+        )),
+    }
+}
+
+fn access_bits(access: Option<&str>, pointer: &str) -> Result<u8, Refusal> {
+    let mut bits = 0;
+    for letter in access.unwrap_or("rwm").chars() {
+        bits |= match letter {
+            'r' => READ,
+            'w' => WRITE,
+            'm' => MKNOD,
+            _ => {
+                let problem = format!("\"{}\" is no access", letter.escape_default());
+                return Err(Refusal::new(pointer, problem, "use some of r, w and m"));
+            }
+        };
+    }
+    Ok(if bits == 0 { ALL } else { bits })
+}
+
+/// The rules for v1's devices controller.
+pub(crate) fn v1_writes(rules: &[Rule], dir: usize) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for rule in rules {
+        let file = if rule.allow { "devices.allow" } else { "devices.deny" };
+        let mut push = |value: String, optional| {
+            let pointer = rule.pointer.clone().unwrap_or_else(|| "/linux/resources/devices".to_owned());
+            writes.push(Write { dir, file: file.to_owned(), value, or: None, pointer, optional });
+        };
+        if rule.is_catch_all() {
+            // A new cgroup has its parent's rules, and the kernel refuses "all" below a parent that does not allow all.
+            push("a".to_owned(), rule.allow);
+            continue;
+        }
+        // The kernel reads a line of type `a` as "everything", whatever else it says.
+        let kinds = rule.kind.map_or(vec![Kind::Char, Kind::Block], |kind| vec![kind]);
+        for kind in kinds {
+            push(rule.line(kind), rule.pointer.is_none());
+        }
+    }
+    writes
+}
+
+/// A register: the program's context is in r1 at the start, the verdict in r0 at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Register {
+    /// `BPF_DEVCG_DEV_*`
+    Kind = 2,
+    /// The `BPF_DEVCG_ACC_*` bits asked for and not yet allowed.
+    Access = 3,
+    /// Major number.
+    Major = 4,
+    /// Minor number.
+    Minor = 5,
+}
+
+/// The instructions that the filter needs. Jumps count instructions from the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instruction {
-    /// (written below)
+    /// Loads the word at a byte offset of the context (`struct bpf_cgroup_dev_ctx`).
+    Load(Register, i16),
+    /// Shifts to the right.
+    Shift(Register, u8),
+    /// Keeps the bits of the mask.
+    And(Register, i32),
+    /// Jumps if equal.
+    JumpIf(Register, i32, i16),
+    /// Jumps if not equal.
+    JumpUnless(Register, i32, i16),
+    /// Jumps if any of the bits is set.
+    JumpIfAny(Register, i32, i16),
+    /// Sets the verdict: 1 allows, 0 denies.
+    Verdict(i32),
+    /// Ends with the verdict.
     Exit,
 }
 
-/// Reads the rules of a configuration and adds the defaults.
-pub(crate) fn rules(_rules: &[DeviceRule], _pointer: &str) -> Result<Vec<Rule>, Refusal> {
-    let _ = (ALL, DeviceRuleType::All);
-    Ok(Vec::new())
+impl Instruction {
+    /// The kernel's encoding (Documentation/bpf/standardization/instruction-set.rst).
+    fn encode(self) -> bpf::Instruction {
+        let (code, register, offset, immediate) = match self {
+            Instruction::Load(to, offset) => (0x61, to as u8 | 1 << 4, offset, 0),
+            Instruction::Shift(register, by) => (0x77, register as u8, 0, i32::from(by)),
+            Instruction::And(register, mask) => (0x57, register as u8, 0, mask),
+            Instruction::JumpIf(register, value, by) => (0x15, register as u8, by, value),
+            Instruction::JumpUnless(register, value, by) => (0x55, register as u8, by, value),
+            Instruction::JumpIfAny(register, bits, by) => (0x45, register as u8, by, bits),
+            Instruction::Verdict(value) => (0xb7, 0, 0, value),
+            Instruction::Exit => (0x95, 0, 0, 0),
+        };
+        bpf::Instruction { code, registers: register, offset, immediate }
+    }
 }
 
-pub(crate) fn v1_writes(_rules: &[Rule], _dir: usize) -> Vec<Write> {
-    Vec::new()
+/// A jump whose target is not placed yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Next,
+    Allow,
+    Deny,
 }
 
-pub(crate) fn filter(_rules: &[Rule]) -> Option<Vec<Instruction>> {
-    None
+/// The rules as a program; `None` if they allow everything.
+pub(crate) fn filter(rules: &[Rule]) -> Option<Vec<Instruction>> {
+    let (ground, rules) = rules.split_first()?;
+    if ground.allow && rules.iter().all(|rule| rule.allow) {
+        return None;
+    }
+    let mut program = vec![
+        Instruction::Load(Register::Access, 0),
+        Instruction::Load(Register::Kind, 0),
+        Instruction::And(Register::Kind, 0xffff),
+        Instruction::Shift(Register::Access, 16),
+        Instruction::Load(Register::Major, 4),
+        Instruction::Load(Register::Minor, 8),
+    ];
+    let mut pending = Vec::new();
+    for rule in rules.iter().rev() {
+        lower_rule(rule, &mut program, &mut pending);
+    }
+    // The ground decides on what is left; the other verdict comes after it, if anything jumps there, because the verifier
+    // does not take a program with an instruction that cannot be reached.
+    for verdict in [ground.allow, !ground.allow] {
+        let target = if verdict { Target::Allow } else { Target::Deny };
+        let is_used = pending.iter().any(|(_, wanted)| *wanted == target);
+        if verdict == ground.allow || is_used {
+            land(&mut program, &mut pending, target);
+            program.extend([Instruction::Verdict(verdict.into()), Instruction::Exit]);
+        }
+    }
+    Some(program)
 }
 
-pub(crate) fn attach(_program: &[Instruction], _cgroup: &OwnedFd, _path: &Path) -> Result<(), Error> {
-    Ok(())
+fn lower_rule(rule: &Rule, program: &mut Vec<Instruction>, pending: &mut Vec<(usize, Target)>) {
+    let conditions = [
+        (Register::Kind, rule.kind.map(|kind| kind as u32)),
+        (Register::Major, rule.major),
+        (Register::Minor, rule.minor),
+    ];
+    for (register, value) in conditions {
+        if let Some(value) = value {
+            pending.push((program.len(), Target::Next));
+            program.push(Instruction::JumpUnless(register, value as i32, 0));
+        }
+    }
+    if rule.allow {
+        program.push(Instruction::And(Register::Access, !i32::from(rule.access)));
+        pending.push((program.len(), Target::Allow));
+        program.push(Instruction::JumpIf(Register::Access, 0, 0));
+    } else {
+        pending.push((program.len(), Target::Deny));
+        program.push(Instruction::JumpIfAny(Register::Access, rule.access.into(), 0));
+    }
+    land(program, pending, Target::Next);
+}
+
+/// Makes the pending jumps to `target` go to the end of the program as it is now.
+fn land(program: &mut [Instruction], pending: &mut Vec<(usize, Target)>, target: Target) {
+    let end = program.len();
+    pending.retain(|(at, wanted)| {
+        if *wanted != target {
+            return true;
+        }
+        let distance = (end - at - 1) as i16;
+        match &mut program[*at] {
+            Instruction::JumpIf(_, _, by) | Instruction::JumpUnless(_, _, by) | Instruction::JumpIfAny(_, _, by) => {
+                *by = distance;
+            }
+            _ => {}
+        }
+        false
+    });
+}
+
+/// Loads the program and attaches it to the container's directory.
+pub(crate) fn attach(program: &[Instruction], cgroup: &OwnedFd, path: &Path) -> Result<(), Error> {
+    let fail = |action| {
+        move |error: std::io::Error| Error::DeviceFilter {
+            action,
+            path: path.to_owned(),
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        }
+    };
+    let encoded = program.iter().map(|instruction| instruction.encode()).collect::<Vec<_>>();
+    let loaded = bpf::load(bpf::ProgramKind::CgroupDevice, "lightship_dev", &encoded).map_err(fail("load"))?;
+    bpf::attach(bpf::ProgramKind::CgroupDevice, cgroup, loaded).map_err(fail("attach"))
 }

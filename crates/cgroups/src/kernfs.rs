@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -64,4 +66,47 @@ pub(crate) fn subdirs(path: &Path) -> Result<Vec<PathBuf>, Error> {
         }
     }
     Ok(found)
+}
+
+/// Waits until a line `KEY VALUE` is in `cgroup.events`; the kernel notifies poll(2) of each change. `false` when the time
+/// is over. A cgroup that is gone counts as one where it is so.
+pub(crate) fn wait_for_event(dir: &Path, line: &str, limit: Duration) -> Result<bool, Error> {
+    let path = dir.join("cgroup.events");
+    let fail = |errno| Error::file("read", path.clone(), errno);
+    let deadline = Instant::now() + limit;
+    let fd = match open_read(&path) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NODEV) => return Ok(true),
+        Err(errno) => return Err(fail(errno)),
+    };
+    let mut buffer = [0; 256];
+    loop {
+        match rustix::io::pread(&fd, &mut buffer, 0) {
+            Ok(read) if buffer[..read].split(|byte| *byte == b'\n').any(|found| found == line.as_bytes()) => {
+                return Ok(true);
+            }
+            Ok(_) => {}
+            Err(Errno::NODEV) => return Ok(true),
+            Err(errno) => return Err(fail(errno)),
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let mut watched = [PollFd::new(&fd, PollFlags::PRI)];
+        match rustix::event::poll(&mut watched, Some(&timespec(left))) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(fail(errno)),
+        }
+    }
+}
+
+/// Waits for a millisecond, where the kernel notifies nobody (cgroup v1).
+pub(crate) fn pause() {
+    // Cut short by a signal or refused, the caller asks the kernel once more than it would have: no harm.
+    let _ = rustix::event::poll(&mut [], Some(&timespec(Duration::from_millis(1))));
+}
+
+pub(crate) fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
 }

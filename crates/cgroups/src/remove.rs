@@ -1,15 +1,63 @@
 //! Removes the directories that the container made.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD};
+use rustix::io::Errno;
+
 use crate::error::Error;
-use crate::record::CgroupRecord;
+use crate::kernfs;
+use crate::record::{CgroupRecord, Dir, Version};
+
+/// How long the last processes may take to leave after they were killed.
+const LIMIT: Duration = Duration::from_secs(2);
 
 impl CgroupRecord {
     /// Removes the container's directories and those made below them, innermost first; those that existed before the
     /// container stay. What is gone already is no error.
     ///
+    /// Processes are not killed: call [`kill_all`](CgroupRecord::kill_all) before.
+    ///
     /// # Errors
     /// The first directory that cannot be removed; the others are removed all the same.
     pub fn remove(&self) -> Result<(), Error> {
-        Ok(())
+        let deadline = Instant::now() + LIMIT;
+        let results = self.dirs.iter().rev().filter(|dir| dir.made).map(|dir| remove_dir(dir, deadline));
+        results.fold(Ok(()), |first, result| first.and(result))
+    }
+}
+
+fn remove_dir(dir: &Dir, deadline: Instant) -> Result<(), Error> {
+    loop {
+        match remove_tree(&dir.path) {
+            Err(Error::File { errno: Errno::BUSY, .. }) if Instant::now() < deadline => {}
+            result => return result,
+        }
+        match dir.version {
+            Version::V2 => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                kernfs::wait_for_event(&dir.path, "populated 0", left)?;
+                // A dying process may still hold the cgroup for a moment after it stopped counting.
+                kernfs::pause();
+            }
+            Version::V1 => kernfs::pause(),
+        }
+    }
+}
+
+fn remove_tree(path: &Path) -> Result<(), Error> {
+    match rmdir(path) {
+        Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+        result => return result.map_err(|errno| Error::file("remove", path, errno)),
+    }
+    kernfs::subdirs(path)?.iter().try_for_each(|dir| remove_tree(dir))?;
+    rmdir(path).map_err(|errno| Error::file("remove", path, errno))
+}
+
+fn rmdir(path: &Path) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(CWD, path, AtFlags::REMOVEDIR) {
+        Err(Errno::NOENT) => Ok(()),
+        result => result,
     }
 }

@@ -2,6 +2,7 @@
 //! why it is sound.
 
 pub mod arch;
+pub mod bpf;
 pub mod memfd;
 pub mod process;
 pub mod spawn;
