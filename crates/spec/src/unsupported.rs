@@ -4,30 +4,33 @@
 
 use crate::{Linux, Mount, Process, Refusal, Spec};
 
-struct Row {
+struct Row<T> {
     /// What it is, as the text of the refusal names it.
     feature: &'static str,
-    /// Where the configuration asks for it.
-    find: fn(&Spec) -> Option<String>,
+    /// Where the configuration asks for it, below the `T`.
+    find: fn(&T) -> Option<String>,
     remedy: &'static str,
 }
 
-const ROWS: &[Row] = &[
+const PROCESS: &[Row<Process>] = &[
     Row {
         feature: "the scheduler of the process",
-        find: |spec| in_process(spec, "scheduler", |process| process.scheduler.is_some()),
+        find: |process| process.scheduler.as_ref().map(|_| "/scheduler".to_owned()),
         remedy: "remove it, or start the program with chrt(1)",
     },
     Row {
         feature: "the I/O priority of the process",
-        find: |spec| in_process(spec, "ioPriority", |process| process.io_priority.is_some()),
+        find: |process| process.io_priority.map(|_| "/ioPriority".to_owned()),
         remedy: "remove it, or start the program with ionice(1)",
     },
     Row {
         feature: "the CPU affinity of exec",
-        find: |spec| in_process(spec, "execCPUAffinity", |process| process.exec_cpu_affinity.is_some()),
+        find: |process| process.exec_cpu_affinity.as_ref().map(|_| "/execCPUAffinity".to_owned()),
         remedy: "remove it, or start the program with taskset(1)",
     },
+];
+
+const SPEC: &[Row<Spec>] = &[
     Row {
         feature: "an idmapped mount",
         find: |spec| in_mounts(spec, is_idmapped),
@@ -66,14 +69,26 @@ impl Spec {
     /// # Errors
     /// A refusal with the place of that thing.
     pub fn refuse_unsupported(&self) -> Result<(), Refusal> {
-        ROWS.iter().find_map(|row| (row.find)(self).map(|pointer| (row, pointer))).map_or(Ok(()), |(row, pointer)| {
-            Err(Refusal::new(pointer, format!("{} is not supported yet", row.feature), row.remedy))
-        })
+        self.process.as_ref().map_or(Ok(()), |process| process.refuse_unsupported("/process"))?;
+        refuse(SPEC, self, "")
     }
 }
 
-fn in_process(spec: &Spec, property: &str, wanted: fn(&Process) -> bool) -> Option<String> {
-    spec.process.as_ref().filter(|process| wanted(process)).map(|_| format!("/process/{property}"))
+impl Process {
+    /// The same for a process; `pointer` is its own place, such as `/process`, or empty for a process.json.
+    ///
+    /// # Errors
+    /// A refusal with the place of what is not supported.
+    pub fn refuse_unsupported(&self, pointer: &str) -> Result<(), Refusal> {
+        refuse(PROCESS, self, pointer)
+    }
+}
+
+fn refuse<T>(rows: &[Row<T>], subject: &T, pointer: &str) -> Result<(), Refusal> {
+    rows.iter().find_map(|row| (row.find)(subject).map(|place| (row, place))).map_or(Ok(()), |(row, place)| {
+        let problem = format!("{} is not supported yet", row.feature);
+        Err(Refusal::new(format!("{pointer}{place}"), problem, row.remedy))
+    })
 }
 
 fn in_linux(spec: &Spec, property: &str, wanted: fn(&Linux) -> bool) -> Option<String> {
