@@ -11,14 +11,6 @@ use serde_json::Value;
 #[error("{0}")]
 pub struct Error(pub String);
 
-/// cgroups::Manager
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manager {
-    Cgroupfs,
-    Systemd,
-    Disabled,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rootless {
     Auto,
@@ -29,7 +21,7 @@ pub enum Rootless {
 #[derive(Debug)]
 pub struct Runtime {
     pub root: PathBuf,
-    pub cgroup_manager: Manager,
+    pub cgroup_manager: cgroups::Manager,
     pub rootless: Rootless,
 }
 

@@ -30,14 +30,12 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// Text read from a file or standard input is not the JSON it should be.
-    #[error("{what}: {source}")]
-    Json {
-        /// What was read.
-        what: &'static str,
-        /// Where and why parsing stopped.
-        source: serde_json::Error,
-    },
+    /// A document read from a file or standard input is not what the specification says.
+    #[error(transparent)]
+    Document(#[from] spec::ReadError),
+    /// The configuration that `spec` starts from is not JSON.
+    #[error("the built-in config.json: {0}")]
+    BuiltIn(serde_json::Error),
     /// The host's `ps` program failed.
     #[error("ps: {0}")]
     Ps(String),

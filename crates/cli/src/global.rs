@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use cgroups::Manager;
 use clap::{Arg, ArgMatches};
 use rustix::fs::Mode;
 
 use crate::args::{option, path, path_option, switch, text};
-use crate::engine::{Manager, Rootless, Runtime};
+use crate::engine::{Rootless, Runtime};
 use crate::{Error, log};
 
 /// What applies to every command.

@@ -42,8 +42,7 @@ fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
 /// [`CONFIG`] for the user `uid`: root inside is the caller outside, the network is the host's, and nothing asks
 /// for what only root may do.
 fn rootless(uid: u32, gid: u32) -> Result<String, Error> {
-    let invalid = |source| Error::Json { what: "the built-in config.json", source };
-    let mut config: Value = serde_json::from_str(CONFIG).map_err(invalid)?;
+    let mut config: Value = serde_json::from_str(CONFIG).map_err(Error::BuiltIn)?;
     let linux = &mut config["linux"];
     linux["uidMappings"] = json!([{ "containerID": 0, "hostID": uid, "size": 1 }]);
     linux["gidMappings"] = json!([{ "containerID": 0, "hostID": gid, "size": 1 }]);
@@ -67,7 +66,7 @@ fn rootless(uid: u32, gid: u32) -> Result<String, Error> {
             options.retain(|option| option.as_str().is_none_or(|option| !option.starts_with("gid=")));
         }
     }
-    serde_json::to_string_pretty(&config).map(|text| text + "\n").map_err(invalid)
+    serde_json::to_string_pretty(&config).map(|text| text + "\n").map_err(Error::BuiltIn)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `lightship update`: change the resource limits of a container.
 //!
 //! The limits are those of config.json, `/linux/resources`, from a file or from flags; either way the engine gets
-//! the same document. A limit that is absent or zero stays as it is.
+//! the same document.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -74,8 +74,7 @@ fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
         Some(file) => read(&file)?,
         None => from_flags(arguments).to_string().into_bytes(),
     };
-    let resources: spec::Resources =
-        serde_json::from_slice(&document).map_err(|source| Error::Json { what: "resources", source })?;
+    let resources = spec::Resources::from_bytes(&document)?;
     let intel_rdt = IntelRdtUpdate {
         l3_cache_schema: text(arguments, "l3-cache-schema").map(str::to_owned),
         mem_bw_schema: text(arguments, "mem-bw-schema").map(str::to_owned),
