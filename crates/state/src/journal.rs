@@ -12,11 +12,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undo {
-    /// A cgroup: kill what is in it, and remove it with the cgroups below it.
-    Cgroup {
-        /// Absolute path of the cgroup directory.
-        path: PathBuf,
-    },
+    /// A cgroup, as the cgroups crate describes it; opaque here, like [`crate::Record::cgroup`]. Kill what is in it, and
+    /// remove it.
+    Cgroup(serde_json::Value),
     /// A mount in the host's mount namespace: unmount it.
     Mount {
         /// Absolute path of the mount point.
@@ -59,7 +57,7 @@ mod tests {
     use crate::InitProcess;
 
     fn two() -> [Undo; 2] {
-        [Undo::Cgroup { path: "/sys/fs/cgroup/x".into() }, Undo::Process(InitProcess { pid: 7, start_time: 9 })]
+        [Undo::Cgroup("/sys/fs/cgroup/x".into()), Undo::Process(InitProcess { pid: 7, start_time: 9 })]
     }
 
     #[test]

@@ -31,7 +31,6 @@ mod journal;
 mod process;
 mod record;
 mod root;
-mod status;
 mod time;
 
 pub use entry::{Entry, Locked};
@@ -42,7 +41,6 @@ pub use journal::Undo;
 pub use process::InitProcess;
 pub use record::{RECORD_VERSION, Record};
 pub use root::{DEFAULT_ROOT, StateRoot};
-pub use status::Status;
 pub use time::rfc3339;
 
 /// The name of the copy of the bundle's `config.json` in a container's directory.

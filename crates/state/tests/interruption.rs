@@ -41,7 +41,7 @@ fn child() {
         }
         "journaled" => {
             let mut locked = root.begin(&id("c")).unwrap();
-            locked.journal(&[Undo::Cgroup { path: "/one".into() }]).unwrap();
+            locked.journal(&[Undo::Cgroup("/one".into())]).unwrap();
             locked.journal(&[Undo::Mount { path: "/two".into() }, Undo::File { path: "/three".into() }]).unwrap();
             ready();
             let _ = std::io::stdin().read(&mut [0]);
@@ -78,8 +78,8 @@ fn killed_between_the_journal_and_the_record() {
     let locked = root.find(&id("c")).unwrap().lock(Duration::from_secs(10)).unwrap();
     assert!(locked.record().unwrap().is_none());
     let undos: Vec<Undo> = locked.undos().unwrap().into_iter().map(Result::unwrap).collect();
-    let [one, two, three] = ["/one", "/two", "/three"].map(std::path::PathBuf::from);
-    assert_eq!(undos, [Undo::File { path: three }, Undo::Mount { path: two }, Undo::Cgroup { path: one }]);
+    let [two, three] = ["/two", "/three"].map(std::path::PathBuf::from);
+    assert_eq!(undos, [Undo::File { path: three }, Undo::Mount { path: two }, Undo::Cgroup("/one".into())]);
     locked.remove().unwrap();
     assert!(scratch.names().is_empty());
 }
@@ -113,8 +113,8 @@ fn a_full_file_system_is_named_and_nothing_is_left() {
     let root = scratch.root();
     let mut locked = root.begin(&id("c")).unwrap();
     locked.write(CONFIG, b"old").unwrap();
-    locked.journal(&[Undo::Cgroup { path: "/one".into() }]).unwrap();
-    let long = Undo::Cgroup { path: "/x".repeat(40_000).into() };
+    locked.journal(&[Undo::Cgroup("/one".into())]).unwrap();
+    let long = Undo::Cgroup("/x".repeat(40_000).into());
     for error in [
         locked.write(CONFIG, &[b'x'; 70_000]).unwrap_err(),
         locked.commit(&state::Record { created: "x".repeat(70_000), ..scratch::record("c") }).unwrap_err(),
@@ -136,7 +136,7 @@ fn a_file_system_without_inodes_is_named_and_nothing_is_left() {
     let Some(scratch) = Scratch::tmpfs("nr_inodes=2") else { return };
     let root = scratch.root();
     let mut locked = root.begin(&id("one")).unwrap();
-    let error = locked.journal(&[Undo::Cgroup { path: "/one".into() }]).unwrap_err().to_string();
+    let error = locked.journal(&[Undo::Cgroup("/one".into())]).unwrap_err().to_string();
     assert!(error.contains("no space left"), "{error}");
     let error = root.begin(&id("two")).unwrap_err().to_string();
     assert!(error.contains("no space left"), "{error}");

@@ -97,7 +97,7 @@ pub fn record(name: &str) -> Record {
 /// Makes a complete container.
 pub fn make(root: &StateRoot, name: &str) {
     let mut locked = root.begin(&id(name)).unwrap();
-    locked.journal(&[state::Undo::Cgroup { path: "/cgroup".into() }]).unwrap();
+    locked.journal(&[state::Undo::Cgroup("/cgroup".into())]).unwrap();
     locked.write(state::CONFIG, b"{}").unwrap();
     locked.commit(&record(name)).unwrap();
 }
