@@ -134,3 +134,30 @@ fn features_is_a_document_of_the_specification() {
     let namespaces = features.linux.unwrap().namespaces.unwrap();
     assert_eq!(namespaces.len(), 8);
 }
+
+/// Root in a user namespace is a user whose default root is below XDG_RUNTIME_DIR, and stays there for good.
+#[test]
+fn the_default_root_of_a_mapped_root() {
+    let scratch = Scratch::new("default-root");
+    let root = scratch.0.join("lightship");
+    let create = |program: &mut Command| {
+        let program = program.current_dir(&scratch.0).env("XDG_RUNTIME_DIR", &scratch.0).env_remove("USER");
+        program.stderr(Stdio::null()).status().is_ok_and(|status| status.code().is_some())
+    };
+    let lightship = env!("CARGO_BIN_EXE_lightship");
+    if rustix::process::geteuid().is_root() {
+        assert!(create(Command::new(lightship).args(["create", "no-bundle"])));
+        assert!(!root.exists());
+    }
+    let mapped = |words: &[&str]| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user"]).args(words);
+        unshare
+    };
+    if !mapped(&["true"]).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: user namespaces cannot be made here");
+        return;
+    }
+    assert!(create(&mut mapped(&[lightship, "create", "no-bundle"])));
+    assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o7777, 0o1700);
+}
