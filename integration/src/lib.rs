@@ -10,6 +10,7 @@
 pub mod bundle;
 pub mod cgroup;
 pub mod command;
+pub mod console;
 pub mod container;
 pub mod daemon;
 pub mod docker;

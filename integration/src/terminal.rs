@@ -18,7 +18,7 @@ use crate::wait::{PATIENCE, eventually};
 #[derive(Debug)]
 pub struct Terminal {
     master: OwnedFd,
-    child: Child,
+    child: Option<Child>,
     seen: String,
 }
 
@@ -41,9 +41,14 @@ impl Terminal {
         }
         session.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
         let child = session.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", spell(&session)));
-        let terminal = Terminal { master, child, seen: String::new() };
+        let terminal = Terminal { master, child: Some(child), seen: String::new() };
         terminal.resize(24, 80);
         terminal
+    }
+
+    /// A terminal whose other side is used by a container.
+    pub fn of_container(master: OwnedFd) -> Terminal {
+        Terminal { master, child: None, seen: String::new() }
     }
 
     /// Changes the size of the window.
@@ -76,7 +81,7 @@ impl Terminal {
     /// Waits for the program's end; its exit code.
     #[track_caller]
     pub fn ends(&mut self) -> i32 {
-        let code = wait(&mut self.child, PATIENCE);
+        let code = self.child.as_mut().and_then(|child| wait(child, PATIENCE));
         self.read_what_is_there();
         code.unwrap_or_else(|| panic!("still running; on the terminal: {:?}", self.seen))
     }
@@ -100,7 +105,9 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        if let Some(child) = &mut self.child {
+            child.kill().ok();
+            child.wait().ok();
+        }
     }
 }
