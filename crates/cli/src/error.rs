@@ -1,7 +1,8 @@
 //! What can go wrong between the arguments and the engine's answer, and the exit status it leads to.
 
-use std::io;
 use std::path::PathBuf;
+
+use program::ErrnoText;
 
 use crate::engine;
 
@@ -19,23 +20,23 @@ pub enum Error {
     Exec(engine::Error),
     /// Standard output is full or nobody reads it.
     #[error("cannot write to standard output: {0}")]
-    Output(io::Error),
+    Output(ErrnoText),
     /// A file the command line names cannot be used.
-    #[error("cannot {verb} {}: {source}", path.display())]
+    #[error("cannot {verb} {}: {error}", path.display())]
     File {
         /// What was tried, such as `open the log`.
         verb: &'static str,
         /// The file.
         path: PathBuf,
         /// The system's answer.
-        source: io::Error,
+        error: ErrnoText,
     },
     /// A document read from a file or standard input is not what the specification says.
     #[error(transparent)]
     Document(#[from] spec::ReadError),
-    /// The configuration that `spec` starts from is not JSON.
-    #[error("the built-in config.json: {0}")]
-    BuiltIn(serde_json::Error),
+    /// An answer has no form in JSON, such as a path that is not UTF-8.
+    #[error("the answer cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
     /// The host's `ps` program failed.
     #[error("ps: {0}")]
     Ps(String),

@@ -75,7 +75,11 @@ pub fn open(options: &LogOptions) -> Result<(), Error> {
         None => None,
         Some(path) => {
             let opened = OpenOptions::new().append(true).create(true).mode(0o644).open(path);
-            Some(opened.map_err(|source| Error::File { verb: "open the log", path: path.clone(), source })?)
+            Some(opened.map_err(|error| Error::File {
+                verb: "open the log",
+                path: path.clone(),
+                error: error.into(),
+            })?)
         }
     };
     // Engines read standard error as part of the answer: nothing but the failure goes there unasked.

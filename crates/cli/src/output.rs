@@ -8,19 +8,19 @@ use crate::Error;
 
 /// Writes all of `bytes`, unbuffered.
 pub fn print(bytes: &[u8]) -> Result<(), Error> {
-    Stdout.write_all(bytes).map_err(Error::Output)
+    Stdout.write_all(bytes).map_err(|error| Error::Output(error.into()))
 }
 
 /// Writes `value` as indented JSON with a final newline.
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| Error::Output(error.into()))?;
+    let mut text = serde_json::to_vec_pretty(value)?;
     text.push(b'\n');
     print(&text)
 }
 
 /// Writes `value` as one line of JSON.
 pub fn print_json_line(value: &impl serde::Serialize) -> Result<(), Error> {
-    let mut text = serde_json::to_vec(value).map_err(|error| Error::Output(error.into()))?;
+    let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
     print(&text)
 }

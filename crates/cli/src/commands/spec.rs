@@ -30,7 +30,7 @@ fn run(_: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
         CONFIG.to_owned()
     };
     let file = path(arguments, "bundle").unwrap_or_default().join("config.json");
-    write_new(&file, &config).map_err(|source| Error::File { verb: "write", path: file, source })?;
+    write_new(&file, &config).map_err(|error| Error::File { verb: "write", path: file, error: error.into() })?;
     Ok(0)
 }
 
@@ -42,7 +42,7 @@ fn write_new(file: &Path, text: &str) -> std::io::Result<()> {
 /// [`CONFIG`] for the user `uid`: root inside is the caller outside, the network is the host's, and nothing asks
 /// for what only root may do.
 fn rootless(uid: u32, gid: u32) -> Result<String, Error> {
-    let mut config: Value = serde_json::from_str(CONFIG).map_err(Error::BuiltIn)?;
+    let mut config: Value = serde_json::from_str(CONFIG)?;
     let linux = &mut config["linux"];
     linux["uidMappings"] = json!([{ "containerID": 0, "hostID": uid, "size": 1 }]);
     linux["gidMappings"] = json!([{ "containerID": 0, "hostID": gid, "size": 1 }]);
@@ -66,7 +66,7 @@ fn rootless(uid: u32, gid: u32) -> Result<String, Error> {
             options.retain(|option| option.as_str().is_none_or(|option| !option.starts_with("gid=")));
         }
     }
-    serde_json::to_string_pretty(&config).map(|text| text + "\n").map_err(Error::BuiltIn)
+    Ok(serde_json::to_string_pretty(&config)? + "\n")
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::File { verb: "read", path: file.to_owned(), source };
+    let failed = |error: std::io::Error| Error::File { verb: "read", path: file.to_owned(), error: error.into() };
     if file.as_os_str() != "-" {
         return std::fs::read(file).map_err(failed);
     }
