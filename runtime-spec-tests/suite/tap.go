@@ -23,8 +23,10 @@ func (v Verdict) String() string { return [...]string{"PASS", "FAIL", "SKIP"}[v]
 type Result struct {
 	Verdict Verdict
 	// Reason is the first failing assertion, or why the output cannot be trusted.
-	Reason             string
-	Ok, NotOk, Skipped int
+	Reason string
+	// Failures are all the failed assertions.
+	Failures    []string
+	Ok, Skipped int
 }
 
 var (
@@ -43,7 +45,7 @@ func judge(stdout, stderr string, exit error) Result {
 		r.count(document)
 	}
 	switch {
-	case r.NotOk > 0:
+	case len(r.Failures) > 0:
 		r.Verdict = Failed
 	case exit != nil:
 		r.fail(fmt.Sprintf("%v: %s", exit, lastLine(stderr)))
@@ -57,7 +59,7 @@ func judge(stdout, stderr string, exit error) Result {
 
 func (r *Result) fail(reason string) {
 	r.Verdict = Failed
-	if r.Reason == "" || r.NotOk == 0 {
+	if r.Reason == "" || len(r.Failures) == 0 {
 		r.Reason = shorten(reason)
 	}
 }
@@ -96,10 +98,10 @@ func (r *Result) count(document []string) {
 		case m[1] == "":
 			r.Ok++
 		default:
-			r.NotOk++
-			if r.NotOk == 1 {
+			if len(r.Failures) == 0 {
 				r.Reason = shorten(line + cause(document[i+1:]))
 			}
+			r.Failures = append(r.Failures, line)
 		}
 	}
 	if planned != seen && r.Reason == "" {
