@@ -64,7 +64,7 @@ impl CgroupPlan {
                 made.push(&dir.path);
             }
             if dir.version == Version::V1 && dir.has("cpuset") {
-                inherit_cpuset(&dir.mount, &dir.path)?;
+                fill_cpuset(dir)?;
             }
         }
         write_limits(&record.dirs, &self.writes)?;
@@ -94,7 +94,7 @@ impl CgroupPlan {
 
     fn enable_in(&self, ancestor: &Path) -> Result<(), Error> {
         let file = ancestor.join("cgroup.subtree_control");
-        let enabled = kernfs::read(&file)?;
+        let enabled = kernfs::read_line(&file)?;
         let missing = |name: &&String| !enabled.split_ascii_whitespace().any(|on| on == name.as_str());
         let missing = self.wanted.iter().filter(missing).collect::<Vec<_>>();
         let all = missing.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
@@ -185,20 +185,29 @@ fn ancestors(dir: &Dir) -> Vec<PathBuf> {
 
 /// A new v1 cpuset has no CPUs and no memory nodes, and nothing can join it until it has (cpuset(7)): it gets its
 /// parent's, and so do parents that were just made.
-fn inherit_cpuset(mount: &Path, path: &Path) -> Result<(), Error> {
+fn fill_cpuset(dir: &Dir) -> Result<(), Error> {
     for name in ["cpuset.cpus", "cpuset.mems"] {
-        inherited(mount, path, name)?;
+        match dir.path.parent() {
+            // What was just made needs no look.
+            Some(parent) if dir.made => set_cpuset(&dir.path, name, &cpuset_of(&dir.mount, parent, name)?)?,
+            _ => drop(cpuset_of(&dir.mount, &dir.path, name)?),
+        }
     }
     Ok(())
 }
 
-fn inherited(mount: &Path, path: &Path, name: &str) -> Result<String, Error> {
-    let file = path.join(name);
-    let own = kernfs::read(&file)?;
-    let Some(parent) = path.parent().filter(|_| own.trim().is_empty() && path != mount) else { return Ok(own) };
-    let value = inherited(mount, parent, name)?;
-    kernfs::write(&file, value.trim()).map_err(|errno| Error::file("write", file, errno))?;
+/// The value of a directory, which gets its parent's first if it has none.
+fn cpuset_of(mount: &Path, path: &Path, name: &str) -> Result<String, Error> {
+    let own = kernfs::read_line(&path.join(name))?;
+    let Some(parent) = path.parent().filter(|_| own.is_empty() && path != mount) else { return Ok(own) };
+    let value = cpuset_of(mount, parent, name)?;
+    set_cpuset(path, name, &value)?;
     Ok(value)
+}
+
+fn set_cpuset(path: &Path, name: &str, value: &str) -> Result<(), Error> {
+    let file = path.join(name);
+    kernfs::write(&file, value).map_err(|errno| Error::file("write", file, errno))
 }
 
 /// Writes limits in order. One that the kernel finds invalid is tried once more after the others: an update may move

@@ -27,6 +27,9 @@ const ALL: u8 = MKNOD | READ | WRITE;
 const MAX_MAJOR: i64 = (1 << 12) - 1;
 const MAX_MINOR: i64 = (1 << 20) - 1;
 
+/// Keeps the jumps of the program within their 16 bits.
+const MAX_RULES: usize = 4096;
+
 /// Block or character: the numbers are the kernel's (`BPF_DEVCG_DEV_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -72,6 +75,10 @@ const DEFAULT_DEVICES: [(u32, Option<u32>); 8] = [
 /// # Errors
 /// A device number or an access that does not exist.
 pub(crate) fn rules(configured: &[DeviceRule], pointer: &str) -> Result<Vec<Rule>, Refusal> {
+    if configured.len() > MAX_RULES {
+        let problem = format!("{} rules are too many", configured.len());
+        return Err(Refusal::new(pointer, problem, format!("use at most {MAX_RULES}, with wildcards")));
+    }
     let deny_all = Rule { allow: false, kind: None, major: None, minor: None, access: ALL, pointer: None };
     let mut rules = vec![deny_all];
     for (index, rule) in configured.iter().enumerate() {
@@ -180,7 +187,12 @@ fn access_bits(access: Option<&str>, pointer: &str) -> Result<u8, Refusal> {
 /// The rules for v1's devices controller.
 pub(crate) fn v1_writes(rules: &[Rule], dir: usize) -> Vec<Write> {
     let mut writes = Vec::new();
-    for rule in rules {
+    for (index, rule) in rules.iter().enumerate() {
+        let has_effect =
+            index == 0 || rule.allow || rules[..index].iter().any(|prior| prior.allow && prior.overlaps(rule));
+        if !has_effect {
+            continue;
+        }
         let file = if rule.allow { "devices.allow" } else { "devices.deny" };
         let mut push = |value: String, optional| {
             let pointer = rule.pointer.clone().unwrap_or_else(|| "/linux/resources/devices".to_owned());
@@ -192,7 +204,7 @@ pub(crate) fn v1_writes(rules: &[Rule], dir: usize) -> Vec<Write> {
             continue;
         }
         // The kernel reads a line of type `a` as "everything", whatever else it says.
-        let kinds = rule.kind.map_or(vec![Kind::Char, Kind::Block], |kind| vec![kind]);
+        let kinds = rule.kind.map_or_else(|| vec![Kind::Char, Kind::Block], |kind| vec![kind]);
         for kind in kinds {
             push(rule.line(kind), rule.pointer.is_none());
         }
@@ -343,4 +355,184 @@ pub(crate) fn attach(program: &[Instruction], cgroup: &OwnedFd, path: &Path) -> 
     let encoded = program.iter().map(|instruction| instruction.encode()).collect::<Vec<_>>();
     let loaded = bpf::load(bpf::ProgramKind::CgroupDevice, "lightship_dev", &encoded).map_err(fail("load"))?;
     bpf::attach(bpf::ProgramKind::CgroupDevice, cgroup, loaded).map_err(fail("attach"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would answer. Panics where the verifier would not take the program.
+    fn run(program: &[Instruction], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
+        let context = [u32::from(access) << 16 | kind as u32, major, minor];
+        let mut registers = [0i64; 6];
+        let mut at = 0;
+        loop {
+            let jump = |by: i16| usize::try_from(by).expect("jumps go forward");
+            let instruction = program[at];
+            at += 1;
+            match instruction {
+                Instruction::Load(to, offset) => registers[to as usize] = context[offset as usize / 4].into(),
+                Instruction::Shift(register, by) => registers[register as usize] >>= by,
+                Instruction::And(register, mask) => registers[register as usize] &= i64::from(mask),
+                Instruction::JumpIf(register, value, by) if registers[register as usize] == i64::from(value) => {
+                    at += jump(by)
+                }
+                Instruction::JumpUnless(register, value, by) if registers[register as usize] != i64::from(value) => {
+                    at += jump(by);
+                }
+                Instruction::JumpIfAny(register, bits, by) if registers[register as usize] & i64::from(bits) != 0 => {
+                    at += jump(by);
+                }
+                Instruction::JumpIf(..) | Instruction::JumpUnless(..) | Instruction::JumpIfAny(..) => {}
+                Instruction::Verdict(value) => registers[0] = value.into(),
+                Instruction::Exit => return registers[0] != 0,
+            }
+        }
+    }
+
+    /// The same by definition: each bit is decided by the last rule that speaks of it.
+    fn decide(rules: &[Rule], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
+        [MKNOD, READ, WRITE].into_iter().filter(|bit| access & bit != 0).all(|bit| {
+            let asked = Rule {
+                allow: true,
+                kind: Some(kind),
+                major: Some(major),
+                minor: Some(minor),
+                access: bit,
+                pointer: None,
+            };
+            rules.iter().rev().find(|rule| rule.overlaps(&asked)).is_some_and(|rule| rule.allow)
+        })
+    }
+
+    fn read(json: serde_json::Value) -> Vec<Rule> {
+        rules(&serde_json::from_value::<Vec<DeviceRule>>(json).unwrap(), "/devices").unwrap()
+    }
+
+    fn docker() -> serde_json::Value {
+        serde_json::json!([
+            {"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 1, "minor": 5, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 1, "minor": 9, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 1, "minor": 8, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 5, "minor": 0, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 5, "minor": 1, "access": "rwm"},
+            {"allow": false, "type": "c", "major": 10, "minor": 229, "access": "rwm"},
+        ])
+    }
+
+    #[test]
+    fn v1_lines_follow_the_configuration() {
+        let writes = v1_writes(&read(docker()), 4);
+        let lines = writes.iter().map(|w| format!("{} {}", &w.file[8..], w.value)).collect::<Vec<_>>();
+        let expected = [
+            "deny a",
+            "allow c 1:5 rwm",
+            "allow c 1:3 rwm",
+            "allow c 1:9 rwm",
+            "allow c 1:8 rwm",
+            "allow c 5:0 rwm",
+            "allow c 5:1 rwm",
+            "allow c *:* m",
+            "allow b *:* m",
+            "allow c 1:7 rwm",
+            "allow c 5:2 rwm",
+            "allow c 136:* rwm",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!((writes[1].dir, writes[1].pointer.as_str()), (4, "/devices/1"));
+        assert!(!writes[1].optional && writes[7].optional);
+    }
+
+    #[test]
+    fn v1_lines_name_both_kinds() {
+        let rules = read(serde_json::json!([{"allow": true, "type": "a", "major": 7, "minor": 1, "access": "r"}]));
+        let values = v1_writes(&rules, 0).into_iter().map(|write| write.value).collect::<Vec<_>>();
+        assert_eq!(values[..3], ["a", "c 7:1 r", "b 7:1 r"]);
+    }
+
+    #[test]
+    fn privileged_containers_need_no_program() {
+        let rules = read(serde_json::json!([{"allow": false, "access": "rwm"}, {"allow": true, "access": "rwm"}]));
+        assert_eq!(filter(&rules), None);
+        let writes = v1_writes(&rules, 0);
+        assert_eq!(writes.len(), 1);
+        assert_eq!(
+            (writes[0].file.as_str(), writes[0].value.as_str(), writes[0].optional),
+            ("devices.allow", "a", true)
+        );
+    }
+
+    #[test]
+    fn the_last_rule_wins_for_each_bit() {
+        let program = filter(&read(docker())).unwrap();
+        assert!(run(&program, Kind::Char, 1, 3, READ | WRITE));
+        assert!(run(&program, Kind::Char, 136, 77, READ | WRITE));
+        assert!(run(&program, Kind::Block, 8, 0, MKNOD));
+        assert!(!run(&program, Kind::Block, 8, 0, READ));
+        assert!(!run(&program, Kind::Char, 10, 229, READ));
+
+        let split = read(serde_json::json!([
+            {"allow": true, "type": "b", "major": 8, "access": "r"},
+            {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "w"},
+        ]));
+        let program = filter(&split).unwrap();
+        assert!(run(&program, Kind::Block, 8, 0, READ | WRITE));
+        assert!(!run(&program, Kind::Block, 8, 1, READ | WRITE));
+
+        let hole = read(serde_json::json!([
+            {"allow": true},
+            {"allow": false, "type": "b", "major": 8, "minor": 0, "access": "w"},
+        ]));
+        let program = filter(&hole).unwrap();
+        assert!(run(&program, Kind::Block, 8, 0, READ | MKNOD));
+        assert!(!run(&program, Kind::Block, 8, 0, READ | WRITE));
+    }
+
+    #[test]
+    fn the_program_decides_as_defined() {
+        // A linear congruential generator: any mixture of rules will do, the same one each time.
+        let mut state = 7u32;
+        let mut next = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below
+        };
+        for _ in 0..300 {
+            let mut configured = Vec::new();
+            for _ in 0..next(8) {
+                let number = |n: u32| if n == 0 { None } else { Some(i64::from(n)) };
+                configured.push(DeviceRule {
+                    allow: next(2) == 0,
+                    kind: [None, Some(DeviceRuleType::Char), Some(DeviceRuleType::Block)][next(3) as usize],
+                    major: number(next(3)),
+                    minor: number(next(3)),
+                    access: [None, Some("r"), Some("w"), Some("rw"), Some("m")][next(5) as usize].map(str::to_owned),
+                });
+            }
+            let rules = rules(&configured, "").unwrap();
+            let program = filter(&rules);
+            for case in 0..2 * 4 * 4 * 8 {
+                let kind = [Kind::Block, Kind::Char][case & 1];
+                let (major, minor, access) = ((case >> 1 & 3) as u32, (case >> 3 & 3) as u32, (case >> 5) as u8);
+                if access != 0 {
+                    let got = program.as_ref().is_none_or(|program| run(program, kind, major, minor, access));
+                    assert_eq!(
+                        got,
+                        decide(&rules, kind, major, minor, access),
+                        "{rules:?} {kind:?} {major}:{minor} {access}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_and_letters_are_checked() {
+        let refused = |json| rules(&[serde_json::from_value(json).unwrap()], "/devices").unwrap_err().pointer;
+        assert_eq!(refused(serde_json::json!({"allow": true, "major": 4096})), "/devices/0/major");
+        assert_eq!(refused(serde_json::json!({"allow": true, "minor": -2})), "/devices/0/minor");
+        assert_eq!(refused(serde_json::json!({"allow": true, "access": "rx"})), "/devices/0/access");
+        assert_eq!(rules(&vec![DeviceRule::default(); 5000], "/devices").unwrap_err().pointer, "/devices");
+    }
 }

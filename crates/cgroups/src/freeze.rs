@@ -68,8 +68,8 @@ pub(crate) fn is_frozen(dir: &Dir) -> Result<bool, Error> {
         Version::V2 => ("cgroup.freeze", "0"),
     };
     let path = dir.path.join(file);
-    match kernfs::try_read(&path) {
-        Ok(state) => Ok(state.trim() != thawed),
+    match kernfs::try_read_line(&path) {
+        Ok(state) => Ok(state != thawed),
         Err(Errno::NOENT | Errno::NODEV) => Ok(false),
         Err(errno) => Err(Error::file("read", path, errno)),
     }
@@ -96,7 +96,7 @@ fn freeze_v1(dir: &Dir) -> Result<bool, Error> {
     let deadline = Instant::now() + LIMIT;
     loop {
         set(dir, true)?;
-        if kernfs::read(&dir.path.join("freezer.state"))?.trim() == "FROZEN" {
+        if kernfs::read_line(&dir.path.join("freezer.state"))? == "FROZEN" {
             return Ok(true);
         }
         if Instant::now() >= deadline {

@@ -1,7 +1,5 @@
 //! Single files of a cgroup directory: one open, one read or write, one close.
 
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -39,11 +37,29 @@ pub(crate) fn write(path: &Path, value: &str) -> Result<(), Errno> {
 
 /// Reads a whole file as text; `errno` only, for callers to whom a missing file is an answer.
 pub(crate) fn try_read(path: &Path) -> Result<String, Errno> {
-    let mut text = String::new();
-    File::from(open_read(path)?)
-        .read_to_string(&mut text)
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(text)
+    let fd = open_read(path)?;
+    let mut bytes = Vec::new();
+    loop {
+        bytes.reserve(4096);
+        match rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => return String::from_utf8(bytes).map_err(|_| Errno::ILSEQ),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Reads a file of one line, without the newline. The kernel gives such a file in a single `read(2)`.
+pub(crate) fn try_read_line(path: &Path) -> Result<String, Errno> {
+    let fd = open_read(path)?;
+    let mut bytes = Vec::with_capacity(4096);
+    rustix::io::retry_on_intr(|| rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut bytes)))?;
+    String::from_utf8(bytes).map(|line| line.trim_end().to_owned()).map_err(|_| Errno::ILSEQ)
+}
+
+/// Reads a file of one line, without the newline.
+pub(crate) fn read_line(path: &Path) -> Result<String, Error> {
+    try_read_line(path).map_err(|errno| Error::file("read", path, errno))
 }
 
 /// Reads a whole file as text.

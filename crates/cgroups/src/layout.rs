@@ -101,7 +101,7 @@ impl Layout {
 
 impl Unified {
     fn at(mount: PathBuf) -> Result<Unified, Error> {
-        let controllers = words(&kernfs::read(&mount.join("cgroup.controllers"))?);
+        let controllers = words(&kernfs::read_line(&mount.join("cgroup.controllers"))?);
         Ok(Unified { controllers, mount })
     }
 }
@@ -136,7 +136,10 @@ fn usual_places(memberships: &[Vec<String>]) -> Result<Option<Layout>, Error> {
             continue;
         };
         let names = controllers.join(",");
-        let places = [names.as_str(), first.strip_prefix("name=").unwrap_or(first)];
+        let places = match first.strip_prefix("name=") {
+            Some(name) => [name, name],
+            None => [names.as_str(), first],
+        };
         let Some(mount) = places.iter().map(|name| root.join(name)).find(|path| has_magic(path, CGROUP_SUPER_MAGIC))
         else {
             return Ok(None);

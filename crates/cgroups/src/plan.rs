@@ -166,3 +166,351 @@ fn container_dirs(layout: &Layout, path: &str) -> Vec<Dir> {
 fn join(mount: &Path, path: &str) -> PathBuf {
     mount.join(path.trim_start_matches('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{Hierarchy, Unified};
+    use serde_json::{Value, json};
+
+    const V1_CONTROLLERS: [&str; 13] = [
+        "cpu,cpuacct",
+        "cpuset",
+        "memory",
+        "devices",
+        "freezer",
+        "blkio",
+        "pids",
+        "hugetlb",
+        "net_cls",
+        "net_prio",
+        "rdma",
+        "perf_event",
+        "name=systemd",
+    ];
+    const V2_CONTROLLERS: [&str; 7] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"];
+
+    fn hierarchy(names: &str) -> Hierarchy {
+        let controllers = names.split(',').map(str::to_owned).collect();
+        Hierarchy { controllers, mount: Path::new("/sys/fs/cgroup").join(names.trim_start_matches("name=")) }
+    }
+
+    fn v1() -> Layout {
+        Layout { v1: V1_CONTROLLERS.map(hierarchy).into(), unified: None }
+    }
+
+    fn hybrid() -> Layout {
+        let v1 = V1_CONTROLLERS.into_iter().filter(|names| *names != "hugetlb").map(hierarchy).collect();
+        let unified = Unified { controllers: vec!["hugetlb".into()], mount: "/sys/fs/cgroup/unified".into() };
+        Layout { v1, unified: Some(unified) }
+    }
+
+    fn v2() -> Layout {
+        let controllers = V2_CONTROLLERS.map(str::to_owned).into();
+        Layout { v1: Vec::new(), unified: Some(Unified { controllers, mount: "/sys/fs/cgroup".into() }) }
+    }
+
+    fn config(resources: Value) -> Spec {
+        let linux = json!({"cgroupsPath": "/docker/c1", "resources": resources});
+        serde_json::from_value(json!({"ociVersion": "1.3.0", "linux": linux})).unwrap()
+    }
+
+    fn planned(resources: Value, layout: &Layout) -> CgroupPlan {
+        plan(&config(resources), "c1", layout, Manager::Cgroupfs).unwrap()
+    }
+
+    /// The limits as `FILE VALUE`, without the device rules, which have their own tests.
+    fn limits(resources: Value, layout: &Layout) -> Vec<String> {
+        let plan = planned(resources, layout);
+        let writes = plan.writes.iter().filter(|write| !write.file.starts_with("devices."));
+        writes.map(|w| format!("{}{} {}", w.file, if w.optional { "?" } else { "" }, w.value)).collect()
+    }
+
+    fn refusal(resources: Value, layout: &Layout) -> Refusal {
+        plan(&config(resources), "c1", layout, Manager::Cgroupfs).unwrap_err()
+    }
+
+    /// Every row of the table: what it is in config.json, in v1, and in v2 (`Err`: refused at that pointer).
+    fn cases() -> Vec<(Value, &'static [&'static str], Result<&'static [&'static str], &'static str>)> {
+        vec![
+            (json!({"memory": {"useHierarchy": true}}), &["memory.use_hierarchy 1"], Ok(&[])),
+            (json!({"memory": {"limit": 4096}}), &["memory.limit_in_bytes 4096"], Ok(&["memory.max 4096"])),
+            (
+                json!({"memory": {"limit": -1}}),
+                &["memory.limit_in_bytes -1", "memory.memsw.limit_in_bytes? -1"],
+                Ok(&["memory.max max", "memory.swap.max? max"]),
+            ),
+            (
+                json!({"memory": {"limit": 4096, "swap": 12288}}),
+                &["memory.limit_in_bytes 4096", "memory.memsw.limit_in_bytes 12288"],
+                Ok(&["memory.max 4096", "memory.swap.max 8192"]),
+            ),
+            (
+                json!({"memory": {"limit": 4096, "swap": 4096}}),
+                &["memory.limit_in_bytes 4096", "memory.memsw.limit_in_bytes 4096"],
+                Ok(&["memory.max 4096", "memory.swap.max? 0"]),
+            ),
+            (
+                json!({"memory": {"limit": 4096, "swap": -1}}),
+                &["memory.limit_in_bytes 4096", "memory.memsw.limit_in_bytes? -1"],
+                Ok(&["memory.max 4096", "memory.swap.max? max"]),
+            ),
+            (json!({"memory": {"reservation": 2048}}), &["memory.soft_limit_in_bytes 2048"], Ok(&["memory.low 2048"])),
+            (json!({"memory": {"kernel": 2048}}), &["memory.kmem.limit_in_bytes? 2048"], Ok(&[])),
+            (json!({"memory": {"kernelTCP": 2048}}), &["memory.kmem.tcp.limit_in_bytes 2048"], Ok(&[])),
+            (json!({"memory": {"swappiness": 0}}), &["memory.swappiness 0"], Err("/memory/swappiness")),
+            (json!({"memory": {"swappiness": u64::MAX}}), &[], Ok(&[])),
+            (json!({"memory": {"disableOOMKiller": true}}), &["memory.oom_control 1"], Err("/memory/disableOOMKiller")),
+            (json!({"cpu": {"shares": 1024}}), &["cpu.shares 1024"], Ok(&["cpu.weight 100"])),
+            (
+                json!({"cpu": {"shares": 512, "idle": 1}}),
+                &["cpu.shares 512", "cpu.idle 1"],
+                Ok(&["cpu.weight 59", "cpu.idle 1"]),
+            ),
+            (json!({"cpu": {"quota": 50000}}), &["cpu.cfs_quota_us 50000"], Ok(&["cpu.max 50000"])),
+            (json!({"cpu": {"quota": -1}}), &["cpu.cfs_quota_us -1"], Ok(&["cpu.max max"])),
+            (json!({"cpu": {"period": 20000}}), &["cpu.cfs_period_us 20000"], Ok(&["cpu.max max 20000"])),
+            (
+                json!({"cpu": {"quota": 5000, "period": 20000, "burst": 1000}}),
+                &["cpu.cfs_period_us 20000", "cpu.cfs_quota_us 5000", "cpu.cfs_burst_us 1000"],
+                Ok(&["cpu.max 5000 20000", "cpu.max.burst 1000"]),
+            ),
+            (json!({"cpu": {"burst": 0}}), &["cpu.cfs_burst_us? 0"], Ok(&["cpu.max.burst? 0"])),
+            (json!({"cpu": {"realtimePeriod": 9}}), &["cpu.rt_period_us 9"], Err("/cpu/realtimePeriod")),
+            (json!({"cpu": {"realtimeRuntime": 9}}), &["cpu.rt_runtime_us 9"], Err("/cpu/realtimeRuntime")),
+            (
+                json!({"cpu": {"cpus": "0-1", "mems": "0"}}),
+                &["cpuset.cpus 0-1", "cpuset.mems 0"],
+                Ok(&["cpuset.cpus 0-1", "cpuset.mems 0"]),
+            ),
+            (json!({"pids": {"limit": 7}}), &["pids.max 7"], Ok(&["pids.max 7"])),
+            (json!({"pids": {"limit": -1}}), &["pids.max max"], Ok(&["pids.max max"])),
+            (json!({"pids": {"limit": 0}}), &["pids.max 1"], Ok(&["pids.max 1"])),
+            (json!({"pids": {}}), &[], Ok(&[])),
+            (json!({"blockIO": {"weight": 500}}), &["blkio.weight 500"], Ok(&["io.bfq.weight 500"])),
+            (json!({"blockIO": {"leafWeight": 500}}), &["blkio.leaf_weight 500"], Err("/blockIO/leafWeight")),
+            (
+                json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "weight": 10}]}}),
+                &["blkio.weight_device 8:0 10"],
+                Ok(&["io.bfq.weight 8:0 10"]),
+            ),
+            (
+                json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 10}]}}),
+                &["blkio.leaf_weight_device 8:0 10"],
+                Err("/blockIO/weightDevice/0/leafWeight"),
+            ),
+            (
+                json!({"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 9}]}}),
+                &["blkio.throttle.read_bps_device 8:0 9"],
+                Ok(&["io.max 8:0 rbps=9"]),
+            ),
+            (
+                json!({"blockIO": {"throttleWriteBpsDevice": [{"major": 8, "minor": 0, "rate": 9}]}}),
+                &["blkio.throttle.write_bps_device 8:0 9"],
+                Ok(&["io.max 8:0 wbps=9"]),
+            ),
+            (
+                json!({"blockIO": {"throttleReadIOPSDevice": [{"major": 8, "minor": 0, "rate": 0}]}}),
+                &["blkio.throttle.read_iops_device 8:0 0"],
+                Ok(&["io.max 8:0 riops=max"]),
+            ),
+            (
+                json!({"blockIO": {"throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 9}]}}),
+                &["blkio.throttle.write_iops_device 8:0 9"],
+                Ok(&["io.max 8:0 wiops=9"]),
+            ),
+            (
+                json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]}),
+                &["hugetlb.2MB.limit_in_bytes 4194304", "hugetlb.2MB.rsvd.limit_in_bytes? 4194304"],
+                Ok(&["hugetlb.2MB.max 4194304", "hugetlb.2MB.rsvd.max? 4194304"]),
+            ),
+            (json!({"network": {"classID": 1048577}}), &["net_cls.classid 1048577"], Err("/network/classID")),
+            (
+                json!({"network": {"priorities": [{"name": "lo", "priority": 5}]}}),
+                &["net_prio.ifpriomap lo 5"],
+                Err("/network/priorities/0"),
+            ),
+            (
+                json!({"rdma": {"mlx5_1": {"hcaHandles": 3, "hcaObjects": 10}}}),
+                &["rdma.max mlx5_1 hca_handle=3 hca_object=10"],
+                Ok(&["rdma.max mlx5_1 hca_handle=3 hca_object=10"]),
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_row_has_a_case() {
+        let files =
+            cases().iter().flat_map(|(resources, ..)| planned(resources.clone(), &v1()).writes).collect::<Vec<_>>();
+        for limit in limits::TABLE {
+            if let limits::Place::File(_, file, _) = limit.v1 {
+                let file = file.replace("<size>", "2MB");
+                assert!(files.iter().any(|write| write.file == file), "no case for {file}");
+            }
+        }
+    }
+
+    #[test]
+    fn limits_go_to_their_files() {
+        for (resources, in_v1, in_v2) in cases() {
+            assert_eq!(limits(resources.clone(), &v1()), in_v1, "{resources}");
+            match in_v2 {
+                Ok(in_v2) => assert_eq!(limits(resources.clone(), &v2()), in_v2, "{resources}"),
+                Err(pointer) => {
+                    assert_eq!(refusal(resources, &v2()).pointer, format!("{RESOURCES}{pointer}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zero_is_not_set() {
+        let zeros = json!({
+            "memory": {"limit": 0, "reservation": 0, "swap": 0, "kernel": 0, "kernelTCP": 0, "disableOOMKiller": false,
+                "useHierarchy": false},
+            "cpu": {"shares": 0, "quota": 0, "period": 0, "realtimePeriod": 0, "realtimeRuntime": 0, "cpus": "", "mems": ""},
+            "blockIO": {"weight": 0, "leafWeight": 0},
+            "network": {"classID": 0},
+        });
+        for layout in [v1(), hybrid(), v2()] {
+            assert_eq!(limits(zeros.clone(), &layout), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn older_kernels_have_other_files() {
+        let resources = json!({"blockIO": {"weight": 10, "weightDevice": [{"major": 8, "minor": 0, "weight": 1000}]}});
+        let or = |layout: &Layout| {
+            planned(resources.clone(), layout).writes.iter().filter_map(|w| w.or.clone()).collect::<Vec<_>>()
+        };
+        let pair = |file: &str, value: &str| (file.to_owned(), value.to_owned());
+        assert_eq!(or(&v1()), [pair("blkio.bfq.weight", "10"), pair("blkio.bfq.weight_device", "8:0 1000")]);
+        assert_eq!(or(&v2()), [pair("io.weight", "1"), pair("io.weight", "8:0 10000")]);
+    }
+
+    #[test]
+    fn shares_become_weights() {
+        let weight = |shares: u64| limits(json!({"cpu": {"shares": shares}}), &v2())[0].clone();
+        let expected = [
+            (1, 1),
+            (2, 1),
+            (10, 4),
+            (256, 35),
+            (512, 59),
+            (1024, 100),
+            (2048, 174),
+            (262_144, 10_000),
+            (u64::MAX, 10_000),
+        ];
+        for (shares, expected) in expected {
+            assert_eq!(weight(shares), format!("cpu.weight {expected}"));
+        }
+    }
+
+    #[test]
+    fn docker_on_a_hybrid_host() {
+        let resources = json!({
+            "memory": {"limit": 67108864, "swap": 134217728, "reservation": 0},
+            "cpu": {"shares": 512, "quota": 50000, "period": 100000},
+            "pids": {"limit": 100},
+            "hugepageLimits": [{"pageSize": "2MB", "limit": 0}],
+            "devices": [{"allow": false, "access": "rwm"}],
+        });
+        let plan = planned(resources, &hybrid());
+        let at = |write: &Write| format!("{}={}", plan.dirs[write.dir].path.join(&write.file).display(), write.value);
+        let writes = plan.writes.iter().map(at).collect::<Vec<_>>();
+        let expected = [
+            "/sys/fs/cgroup/memory/docker/c1/memory.limit_in_bytes=67108864",
+            "/sys/fs/cgroup/memory/docker/c1/memory.memsw.limit_in_bytes=134217728",
+            "/sys/fs/cgroup/cpu,cpuacct/docker/c1/cpu.shares=512",
+            "/sys/fs/cgroup/cpu,cpuacct/docker/c1/cpu.cfs_period_us=100000",
+            "/sys/fs/cgroup/cpu,cpuacct/docker/c1/cpu.cfs_quota_us=50000",
+            "/sys/fs/cgroup/pids/docker/c1/pids.max=100",
+            "/sys/fs/cgroup/unified/docker/c1/hugetlb.2MB.max=0",
+            "/sys/fs/cgroup/unified/docker/c1/hugetlb.2MB.rsvd.max=0",
+            "/sys/fs/cgroup/devices/docker/c1/devices.deny=a",
+        ];
+        assert_eq!(writes[..9], expected);
+        assert_eq!(plan.device_filter, None);
+        assert_eq!(plan.wanted, ["hugetlb"]);
+        assert_eq!(plan.needs, [("hugetlb".to_owned(), "/linux/resources/hugepageLimits/0/limit".to_owned())]);
+        assert_eq!(plan.dirs.len(), 13);
+        assert_eq!(plan.paths().last(), Some(Path::new("/sys/fs/cgroup/unified/docker/c1")));
+    }
+
+    #[test]
+    fn v2_enables_what_there_is_and_filters_devices() {
+        let plan = planned(json!({"memory": {"limit": 4096, "kernel": 4096}}), &v2());
+        assert_eq!(plan.wanted, V2_CONTROLLERS);
+        assert_eq!(plan.needs, [("memory".to_owned(), "/linux/resources/memory/limit".to_owned())]);
+        assert!(plan.device_filter.is_some());
+        assert_eq!(plan.warnings.len(), 1, "{:?}", plan.warnings);
+        // In hybrid mode nobody else's hierarchy is touched without need.
+        assert_eq!(planned(json!({}), &hybrid()).wanted, [""; 0]);
+    }
+
+    #[test]
+    fn unified_is_written_last_and_only_to_v2() {
+        let resources = json!({"memory": {"limit": 4096}, "unified": {"memory.max": "8192", "cgroup.max.depth": "2"}});
+        assert_eq!(limits(resources.clone(), &v2()), ["memory.max 4096", "cgroup.max.depth 2", "memory.max 8192"]);
+        assert_eq!(refusal(resources, &v1()).pointer, "/linux/resources/unified/cgroup.max.depth");
+        assert_eq!(limits(json!({"unified": {"hugetlb.2MB.max": "0"}}), &hybrid()), ["hugetlb.2MB.max 0"]);
+        for file in ["a/b.c", "memory", ".x", "../memory.max", "misc.max"] {
+            let pointer = format!("/linux/resources/unified/{}", file.replace('/', "~1"));
+            assert_eq!(refusal(json!({"unified": {file: "1"}}), &v2()).pointer, pointer);
+        }
+    }
+
+    #[test]
+    fn a_missing_controller_is_refused() {
+        let mut layout = v1();
+        layout.v1.retain(|hierarchy| !["memory", "net_cls"].contains(&hierarchy.controllers[0].as_str()));
+        let refused = refusal(json!({"memory": {"limit": 4096}}), &layout);
+        assert_eq!(refused.pointer, "/linux/resources/memory/limit");
+        assert_eq!(refused.problem, "cgroup controller \"memory\" is not available");
+        assert_eq!(refusal(json!({"memory": {"swappiness": 5}}), &layout).problem, refused.problem);
+        assert_eq!(refusal(json!({"network": {"classID": 5}}), &layout).pointer, "/linux/resources/network/classID");
+        layout.v1.retain(|hierarchy| hierarchy.controllers[0] != "devices");
+        assert_eq!(refusal(json!({}), &layout).pointer, "/linux/resources/devices");
+        assert_eq!(refusal(json!({}), &Layout::default()).pointer, "/linux/cgroupsPath");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let cases = [
+            (json!({"memory": {"limit": 4096, "swap": 2048}}), "/memory/swap"),
+            (json!({"memory": {"limit": -2}}), "/memory/limit"),
+            (json!({"hugepageLimits": [{"pageSize": "../2MB", "limit": 1}]}), "/hugepageLimits/0/pageSize"),
+            (json!({"rdma": {"a b": {}}}), "/rdma"),
+        ];
+        for (resources, pointer) in cases {
+            for layout in [v1(), v2()] {
+                assert_eq!(refusal(resources.clone(), &layout).pointer, format!("{RESOURCES}{pointer}"));
+            }
+        }
+        assert_eq!(refusal(json!({"memory": {"swap": 4096}}), &v2()).pointer, "/linux/resources/memory/swap");
+    }
+
+    #[test]
+    fn paths() {
+        let ok = |path, expected: &str| assert_eq!(cgroup_path(path, "id-1").unwrap(), expected);
+        ok(None, "/id-1");
+        ok(Some(""), "/id-1");
+        ok(Some("a/b"), "/a/b");
+        ok(Some("//a/./b/"), "/a/b");
+        for path in ["/", "..", "/a/../../b", "/a\nb", "."] {
+            assert_eq!(cgroup_path(Some(path), "id").unwrap_err().pointer, CGROUPS_PATH);
+        }
+        assert!(cgroup_path(None, "..").is_err());
+    }
+
+    #[test]
+    fn managers() {
+        let docker = config(json!({"devices": [{"allow": false, "access": "rwm"}]}));
+        assert!(plan(&docker, "c1", &v2(), Manager::Systemd).is_err());
+        let disabled = plan(&docker, "c1", &v2(), Manager::Disabled).unwrap();
+        assert_eq!((disabled.dirs.len(), disabled.writes.len(), disabled.warnings.len()), (0, 0, 1));
+        let limited = config(json!({"pids": {"limit": 3}}));
+        assert_eq!(plan(&limited, "c1", &v2(), Manager::Disabled).unwrap_err().pointer, "/linux/resources/pids/limit");
+    }
+}

@@ -23,8 +23,12 @@ impl CgroupRecord {
     /// The first directory that cannot be removed; the others are removed all the same.
     pub fn remove(&self) -> Result<(), Error> {
         let deadline = Instant::now() + LIMIT;
-        let results = self.dirs.iter().rev().filter(|dir| dir.made).map(|dir| remove_dir(dir, deadline));
-        results.fold(Ok(()), |first, result| first.and(result))
+        let mut first = Ok(());
+        for dir in self.dirs.iter().rev().filter(|dir| dir.made) {
+            let result = remove_dir(dir, deadline);
+            first = first.and(result);
+        }
+        first
     }
 }
 

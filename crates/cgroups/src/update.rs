@@ -28,14 +28,13 @@ impl CgroupRecord {
     /// v2 has single files for what config.json has two properties for. The one that is not given is what is set now.
     fn completed(&self, resources: &Resources) -> Result<Resources, Error> {
         let mut resources = resources.clone();
-        let v2 = |controller| self.dirs.iter().find(|dir| dir.version == Version::V2 && dir.has(controller));
-        if let (Some(dir), Some(cpu)) = (self.if_free("cpu").and(v2("cpu")), resources.cpu.as_mut())
+        if let (Some(dir), Some(cpu)) = (self.v2("cpu"), resources.cpu.as_mut())
             && cpu.period.unwrap_or(0) != 0
             && cpu.quota.unwrap_or(0) == 0
         {
             cpu.quota = current(dir, "cpu.max")?;
         }
-        if let (Some(dir), Some(memory)) = (self.if_free("memory").and(v2("memory")), resources.memory.as_mut())
+        if let (Some(dir), Some(memory)) = (self.v2("memory"), resources.memory.as_mut())
             && memory.swap.unwrap_or(0) > 0
             && memory.limit.unwrap_or(0) == 0
         {
@@ -44,9 +43,9 @@ impl CgroupRecord {
         Ok(resources)
     }
 
-    /// `Some` if the controller is not bound to v1.
-    fn if_free(&self, controller: &str) -> Option<()> {
-        self.v1(controller).is_none().then_some(())
+    /// The unified directory, if it is where that controller's limits are.
+    fn v2(&self, controller: &str) -> Option<&Dir> {
+        self.unified_dir().filter(|dir| dir.has(controller) && self.v1(controller).is_none())
     }
 
     /// `checkBeforeUpdate`: a limit below the usage would make the kernel reclaim, swap and kill.
@@ -71,7 +70,7 @@ impl CgroupRecord {
 
 /// The first number in a file; -1 for `max`.
 fn current(dir: &Dir, file: &str) -> Result<Option<i64>, Error> {
-    let text = kernfs::read(&dir.path.join(file))?;
+    let text = kernfs::read_line(&dir.path.join(file))?;
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
     Ok(if word == "max" { Some(-1) } else { word.parse().ok() })
 }
