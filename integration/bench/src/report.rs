@@ -13,7 +13,7 @@ pub fn print(runtimes: &[Runtime], rounds: &Rounds, counts: &[(u64, Counts)]) {
     let first = runtimes.first().map_or("", |runtime| runtime.name.as_str());
     println!("# Container runtimes compared\n");
     println!(
-        "Linux {}, {} processors, load {}; {} rounds, interleaved; the config that Docker writes.\n",
+        "Linux {}, {} processors, load {} at the end; {} rounds, interleaved; the config that Docker writes.\n",
         read("/proc/sys/kernel/osrelease"),
         std::thread::available_parallelism().map_or(0, usize::from),
         read("/proc/loadavg").split(' ').next().unwrap_or_default(),

@@ -60,7 +60,8 @@ fn one_round(runtime: &Runtime, bundle: &Bundle, samples: &mut Samples) -> Resul
 fn steps(runtime: &Runtime, bundle: &Bundle, kept: &mut [Vec<Sample>; 5]) -> Result<()> {
     let [create, start, state, kill, delete] = kept;
     create.push(sample(&runtime.create(bundle, "steps"))?);
-    let pid = fs::read_to_string(bundle.pid_file())?;
+    let pid =
+        fs::read_to_string(bundle.pid_file()).map_err(|error| format!("{}: no pid file: {error}", runtime.name))?;
     start.push(sample(&runtime.start("steps"))?);
     state.push(sample(&runtime.state("steps"))?);
     kill.push(sample(&runtime.kill("steps"))?);
