@@ -230,8 +230,10 @@ mod tests {
         plan(&config(resources), "c1", layout, Manager::Cgroupfs).unwrap_err()
     }
 
+    type Lines = &'static [&'static str];
+
     /// Every row of the table: what it is in config.json, in v1, and in v2 (`Err`: refused at that pointer).
-    fn cases() -> Vec<(Value, &'static [&'static str], Result<&'static [&'static str], &'static str>)> {
+    fn cases() -> Vec<(Value, Lines, Result<Lines, &'static str>)> {
         vec![
             (json!({"memory": {"useHierarchy": true}}), &["memory.use_hierarchy 1"], Ok(&[])),
             (json!({"memory": {"limit": 4096}}), &["memory.limit_in_bytes 4096"], Ok(&["memory.max 4096"])),
