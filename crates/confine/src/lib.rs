@@ -1,1 +1,15 @@
-//! (to be written)
+//! What a container's process may do: capabilities, no_new_privs, limits, identity, labels and the seccomp filter.
+//!
+//! [`plan`](plan()) decides, purely; the `emit` functions turn the plan into init's operations.
+
+pub mod capabilities;
+mod emit;
+mod host;
+mod plan;
+mod rlimits;
+pub mod seccomp;
+
+pub use emit::{Early, emit_before_exec, emit_before_wait, emit_early};
+pub use host::HostFacts;
+pub use plan::{ConfinePlan, plan};
+pub use rlimits::Limit;

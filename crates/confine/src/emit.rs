@@ -1,0 +1,109 @@
+//! From the plan to init's operations. The order is part of the confinement; each place says why it stands where it does.
+
+use program::{Op, ProgramBuilder, Resolve, Slot};
+
+use crate::capabilities::SYS_ADMIN;
+use crate::plan::ConfinePlan;
+
+const PROC_SUPER_MAGIC: u32 = 0x9fa0;
+const O_WRONLY: u32 = 1;
+const PR_SET_KEEPCAPS: u32 = 8;
+const PR_SET_NO_NEW_PRIVS: u32 = 38;
+
+/// Files of the host's procfs that stay open until the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Early {
+    label: Option<Slot>,
+}
+
+/// What needs the host's /proc, which a container cannot have laid a trap in (CVE-2025-52881): before the root is changed
+/// or another mount namespace is entered.
+pub fn emit_early(plan: &ConfinePlan, b: &mut ProgramBuilder) -> Early {
+    if let Some(score) = plan.oom_score {
+        b.place("process.oomScoreAdj");
+        let path = b.text("/proc/self/oom_score_adj");
+        let data = b.text(score.to_string());
+        b.push(Op::WriteFile { dir: Slot::NONE, magic: PROC_SUPER_MAGIC, path, data });
+    }
+    let label = plan.label.as_ref().map(|(file, _)| {
+        b.place("process label");
+        let path = b.text(file);
+        let out = b.slot();
+        let (dir, resolve) = (Slot::NONE, Resolve::Host);
+        b.push(Op::Open { dir, resolve, out, flags: O_WRONLY, magic: PROC_SUPER_MAGIC, path });
+        out
+    });
+    Early { label }
+}
+
+/// Everything that can be in force while the process waits for `start`.
+pub fn emit_before_wait(plan: &ConfinePlan, b: &mut ProgramBuilder) {
+    if let Some(name) = &plan.keyring {
+        b.place("session keyring");
+        let name = b.text(name);
+        b.push(Op::Keyring { name });
+    }
+    if let Some(persona) = plan.personality {
+        b.place("linux.personality");
+        b.push(Op::Personality { persona });
+    }
+    b.place("process.user.umask");
+    b.push(Op::Umask { mask: plan.umask });
+    emit_identity(plan, b);
+    if plan.no_new_privileges {
+        b.place("process.noNewPrivileges");
+        b.push(Op::Prctl { option: PR_SET_NO_NEW_PRIVS, value: 1 });
+    }
+    // Last, so that no limit stands in the way of the set-up; the ids' own are counted for the new user.
+    for limit in &plan.limits {
+        b.place(format!("process.rlimits {}", limit.kind));
+        b.push(Op::SetRlimit { resource: limit.resource, soft: limit.soft, hard: limit.hard });
+    }
+}
+
+/// User, groups and capabilities, in the order that lets each step be made with what the one before has left.
+fn emit_identity(plan: &ConfinePlan, b: &mut ProgramBuilder) {
+    let sets = plan.capabilities;
+    let (uid, gid) = plan.ids;
+    b.place("process.capabilities.bounding");
+    // While CAP_SETPCAP is still there.
+    b.push(Op::DropBounding { keep: sets.bounding, last: plan.last_capability });
+    b.place("process.user");
+    if uid != 0 {
+        // Or the change of user would clear the permitted set (capabilities(7)).
+        b.push(Op::Prctl { option: PR_SET_KEEPCAPS, value: 1 });
+    }
+    // Also if there are none: the caller's own must go.
+    let groups = b.numbers(&plan.groups);
+    b.push(Op::SetGroups { groups });
+    b.push(Op::SetIds { uid, gid });
+    b.place("process.capabilities");
+    // The filter comes last of all, and installing it takes CAP_SYS_ADMIN or no_new_privs (seccomp(2)). The capability
+    // does not survive the execve, which computes the new sets from the inheritable, bounding and ambient ones and from the
+    // file's (capabilities(7)), so that the filter need not allow a capset to drop it. With no_new_privs execve may keep the
+    // permitted set as it is, but then the capability is not needed.
+    let extra = if plan.filter.is_some() && !plan.no_new_privileges { SYS_ADMIN } else { 0 };
+    b.push(Op::SetCaps {
+        effective: sets.effective | extra,
+        permitted: sets.permitted | extra,
+        inheritable: sets.inheritable,
+    });
+    b.place("process.capabilities.ambient");
+    b.push(Op::SetAmbient { caps: sets.ambient });
+}
+
+/// The last operations before the execve: nothing may come between them and it, so that the filter need allow nothing but
+/// execve itself.
+pub fn emit_before_exec(plan: &ConfinePlan, early: Early, b: &mut ProgramBuilder) {
+    if let (Some(fd), Some((_, label))) = (early.label, &plan.label) {
+        // As late as this, or a startContainer hook would be executed under the label.
+        b.place("process label");
+        let data = b.text(label);
+        b.push(Op::Write { fd, data });
+    }
+    if let Some(filter) = &plan.filter {
+        b.place("linux.seccomp");
+        let program = b.aligned(&filter.program);
+        b.push(Op::Seccomp { filter: program, flags: filter.flags });
+    }
+}

@@ -1,0 +1,88 @@
+//! What a plan must know of the calling process and of the host's security modules.
+
+use std::path::Path;
+
+use rustix::process::Resource;
+
+use crate::capabilities::SYS_RESOURCE;
+
+/// The caller's own privileges, and what the kernel has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Capabilities that the caller can give: both in its bounding and its permitted set.
+    pub available: u64,
+    /// The highest capability of the kernel.
+    pub last_capability: u32,
+    /// The caller has CAP_SYS_RESOURCE.
+    pub raises_limits: bool,
+    /// The caller's hard limits, by number of the resource; empty where they can be raised.
+    pub hard_limits: Vec<u64>,
+    /// The caller's umask.
+    pub umask: u32,
+    /// AppArmor is on.
+    pub apparmor: bool,
+    /// SELinux is on.
+    pub selinux: bool,
+    /// The kernel has keyrings.
+    pub keyrings: bool,
+}
+
+impl HostFacts {
+    /// Reads the text of `/proc/self/status` and asks for the rest.
+    pub fn probe(status: &str) -> HostFacts {
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.map(str::trim).unwrap_or_default()
+        };
+        let mask = |name: &str| u64::from_str_radix(field(name), 16).unwrap_or_default();
+        let available = mask("CapBnd") & mask("CapPrm");
+        let raises_limits = mask("CapEff") & SYS_RESOURCE != 0;
+        HostFacts {
+            available,
+            last_capability: last_capability(mask("CapBnd")),
+            raises_limits,
+            hard_limits: if raises_limits { Vec::new() } else { hard_limits() },
+            umask: u32::from_str_radix(field("Umask"), 8).unwrap_or(0o022),
+            apparmor: exists("/sys/kernel/security/apparmor") || exists("/sys/module/apparmor/parameters/enabled"),
+            selinux: exists("/sys/fs/selinux/status"),
+            keyrings: exists("/proc/keys"),
+        }
+    }
+}
+
+fn exists(path: &str) -> bool {
+    rustix::fs::access(Path::new(path), rustix::fs::Access::EXISTS).is_ok()
+}
+
+/// The bounding set of an unconfined process names every capability of the kernel; of a confined one it may not.
+fn last_capability(bounding: u64) -> u32 {
+    let known = crate::capabilities::NAMES.len() as u32 - 1;
+    let highest = 63u32.saturating_sub(bounding.leading_zeros());
+    if highest >= known {
+        return highest;
+    }
+    let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
+    text.trim().parse().unwrap_or(highest)
+}
+
+fn hard_limits() -> Vec<u64> {
+    let resources = [
+        Resource::Cpu,
+        Resource::Fsize,
+        Resource::Data,
+        Resource::Stack,
+        Resource::Core,
+        Resource::Rss,
+        Resource::Nproc,
+        Resource::Nofile,
+        Resource::Memlock,
+        Resource::As,
+        Resource::Locks,
+        Resource::Sigpending,
+        Resource::Msgqueue,
+        Resource::Nice,
+        Resource::Rtprio,
+        Resource::Rttime,
+    ];
+    resources.map(|resource| rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX)).to_vec()
+}

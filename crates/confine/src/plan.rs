@@ -1,0 +1,112 @@
+//! From `process` and `linux` to what a process may do. Pure; the same for a container's first process and for `exec`.
+
+use spec::{Linux, NamespaceType, PersonalityDomain, Process, Refusal};
+
+use crate::capabilities::{self, Sets};
+use crate::host::HostFacts;
+use crate::rlimits::{self, Limit};
+use crate::seccomp::Filter;
+
+/// The kernel's numbers of personality(2).
+const PER_LINUX: u32 = 0;
+const PER_LINUX32: u32 = 8;
+
+/// What a process may do, fully decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfinePlan {
+    /// User and group.
+    pub ids: (u32, u32),
+    /// Supplementary groups: all that it has, as the caller's are never kept.
+    pub groups: Vec<u32>,
+    /// umask(2).
+    pub umask: u32,
+    /// Its capabilities.
+    pub capabilities: Sets,
+    /// The highest capability that the bounding set may hold.
+    pub last_capability: u32,
+    /// no_new_privs.
+    pub no_new_privileges: bool,
+    /// Resource limits.
+    pub limits: Vec<Limit>,
+    /// `/proc/<pid>/oom_score_adj`.
+    pub oom_score: Option<i32>,
+    /// personality(2).
+    pub personality: Option<u32>,
+    /// The label for the next execve, and the file of procfs that takes it.
+    pub label: Option<(&'static str, String)>,
+    /// The name of a new session keyring.
+    pub keyring: Option<String>,
+    /// The system call filter.
+    pub filter: Option<Filter>,
+    /// What is left out, and why.
+    pub warnings: Vec<String>,
+}
+
+/// Decides what a process may do. `keyring` is the name of its session keyring, `filter` the compiled seccomp profile.
+///
+/// # Errors
+/// A confinement is asked for that this host cannot give.
+pub fn plan(
+    process: &Process,
+    linux: &Linux,
+    host: &HostFacts,
+    keyring: Option<String>,
+    filter: Option<Filter>,
+) -> Result<ConfinePlan, Refusal> {
+    let mut warnings = Vec::new();
+    // A user namespace starts with every capability, over what it owns.
+    let available = match linux.namespace(NamespaceType::User) {
+        Some(_) => u64::MAX >> (63 - host.last_capability.min(63)),
+        None => host.available,
+    };
+    if linux.mount_label.is_some() && !host.selinux {
+        warnings.push("/linux/mountLabel: left out: SELinux is off on this host".to_owned());
+    }
+    Ok(ConfinePlan {
+        ids: (process.user.uid, process.user.gid),
+        groups: process.user.additional_gids.clone(),
+        umask: process.user.umask.unwrap_or(host.umask),
+        capabilities: capabilities::sets(process, available, &mut warnings),
+        last_capability: host.last_capability,
+        no_new_privileges: process.no_new_privileges,
+        limits: rlimits::limits(process, host, &mut warnings),
+        oom_score: oom_score(process, host, &mut warnings),
+        personality: linux.personality.as_ref().map(|personality| match personality.domain {
+            PersonalityDomain::Linux => PER_LINUX,
+            PersonalityDomain::Linux32 => PER_LINUX32,
+        }),
+        label: label(process, linux, host)?,
+        keyring: keyring.filter(|_| host.keyrings),
+        filter,
+        warnings,
+    })
+}
+
+/// Without CAP_SYS_RESOURCE a score can be raised, but not lowered below what a privileged process once set (proc(5)).
+fn oom_score(process: &Process, host: &HostFacts, warnings: &mut Vec<String>) -> Option<i32> {
+    let score = process.oom_score_adj?;
+    if score < 0 && !host.raises_limits {
+        warnings.push(format!("/process/oomScoreAdj: {score} is left out, as the runtime lacks CAP_SYS_RESOURCE"));
+        return None;
+    }
+    Some(score)
+}
+
+/// A confinement that is asked for and cannot be had is refused: silence would leave the process unconfined.
+fn label(process: &Process, linux: &Linux, host: &HostFacts) -> Result<Option<(&'static str, String)>, Refusal> {
+    let off = |pointer: &str, module: &str| {
+        let remedy = format!("turn {module} on in the kernel, or take the property out");
+        Err(Refusal::new(pointer, format!("{module} is off on this host"), remedy))
+    };
+    if linux.mount_label.is_some() && host.selinux {
+        let problem = "labels of mounts are not supported yet";
+        return Err(Refusal::new("/linux/mountLabel", problem, "run the engine without SELinux support"));
+    }
+    match (&process.apparmor_profile, &process.selinux_label) {
+        (Some(_), _) if !host.apparmor => off("/process/apparmorProfile", "AppArmor"),
+        (_, Some(_)) if !host.selinux => off("/process/selinuxLabel", "SELinux"),
+        (Some(profile), _) => Ok(Some(("/proc/thread-self/attr/apparmor/exec", format!("exec {profile}")))),
+        (None, Some(label)) => Ok(Some(("/proc/thread-self/attr/exec", label.clone()))),
+        (None, None) => Ok(None),
+    }
+}
