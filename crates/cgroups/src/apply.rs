@@ -7,9 +7,9 @@ use rustix::fs::{Access, AtFlags, CWD, Mode};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::limits::Write;
 use crate::plan::CgroupPlan;
 use crate::record::{CgroupRecord, Dir, Version};
+use crate::writes::Write;
 use crate::{devices, freeze, kernfs, procs};
 
 /// What a new process of the container joins its cgroups with.

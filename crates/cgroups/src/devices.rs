@@ -15,7 +15,7 @@ use spec::{DeviceRule, DeviceRuleType, Refusal};
 use sys::bpf;
 
 use crate::error::Error;
-use crate::limits::Write;
+use crate::writes::Write;
 
 /// `BPF_DEVCG_ACC_*`
 const MKNOD: u8 = 1;

@@ -17,8 +17,10 @@ pub mod layout;
 pub mod limits;
 pub mod plan;
 pub mod stats;
+pub mod writes;
 
 mod apply;
+mod delegate;
 mod error;
 mod freeze;
 mod kernfs;

@@ -6,8 +6,8 @@ use spec::{Refusal, Spec};
 
 use crate::devices::{self, Instruction};
 use crate::layout::{Layout, Mode};
-use crate::limits::{self, Write};
 use crate::record::{Dir, Version};
+use crate::writes::{self, Write};
 
 const RESOURCES: &str = "/linux/resources";
 const CGROUPS_PATH: &str = "/linux/cgroupsPath";
@@ -74,7 +74,7 @@ pub fn plan(spec: &Spec, id: &str, layout: &Layout, manager: Manager) -> Result<
         let remedy = "mount the cgroup filesystem, or use --cgroup-manager=disabled";
         return Err(Refusal::new(CGROUPS_PATH, "this host has no cgroup hierarchy mounted", remedy));
     }
-    let lowered = limits::lower(resources, &dirs, RESOURCES)?;
+    let lowered = writes::lower(resources, &dirs, RESOURCES)?;
     let wanted = match (layout.mode(), &layout.unified) {
         // Statistics need the controllers too.
         (Mode::V2, Some(unified)) => unified.controllers.clone(),
@@ -95,7 +95,7 @@ pub fn plan(spec: &Spec, id: &str, layout: &Layout, manager: Manager) -> Result<
 }
 
 fn without_cgroup(resources: &spec::Resources) -> Result<CgroupPlan, Refusal> {
-    let lowered = limits::lower(resources, &[], RESOURCES)?;
+    let lowered = writes::lower(resources, &[], RESOURCES)?;
     let mut warnings = lowered.warnings;
     warnings.push(format!("{RESOURCES}/devices: left out: the cgroup manager is disabled"));
     Ok(CgroupPlan { warnings, ..CgroupPlan::default() })
@@ -171,6 +171,7 @@ fn join(mount: &Path, path: &str) -> PathBuf {
 mod tests {
     use super::*;
     use crate::layout::{Hierarchy, Unified};
+    use crate::limits;
     use serde_json::{Value, json};
 
     const V1_CONTROLLERS: [&str; 13] = [

@@ -4,7 +4,7 @@ use spec::Resources;
 
 use crate::error::Error;
 use crate::record::{CgroupRecord, Dir, Version};
-use crate::{apply, kernfs, limits};
+use crate::{apply, kernfs, writes};
 
 const RESOURCES: &str = "/linux/resources";
 
@@ -20,7 +20,7 @@ impl CgroupRecord {
         }
         let resources = self.completed(resources)?;
         self.check_usage(&resources)?;
-        let lowered = limits::lower(&resources, &self.dirs, RESOURCES)?;
+        let lowered = writes::lower(&resources, &self.dirs, RESOURCES)?;
         apply::write_limits(&self.dirs, &lowered.writes)?;
         Ok(lowered.warnings)
     }

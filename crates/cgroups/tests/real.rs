@@ -403,3 +403,45 @@ fn without_a_cgroup_there_is_nothing_to_do() {
     assert!(!record.is_frozen().unwrap());
     assert!(record.freeze().is_err() && record.update(&spec::Resources::default()).is_err());
 }
+
+#[test]
+fn a_free_controller_of_a_hybrid_host_is_used() {
+    let layout = Layout::probe().unwrap();
+    let Some(unified) = layout.unified.as_ref().filter(|u| u.controllers.iter().any(|c| c == "hugetlb")) else {
+        eprintln!("skipped: hugetlb is not free for cgroup v2 here");
+        return;
+    };
+    let control = unified.mount.join("cgroup.subtree_control");
+    let was_enabled = std::fs::read_to_string(&control).unwrap().contains("hugetlb");
+    let plan = plan("hugetlb", json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]}), &layout);
+    let cleanup = Cleanup(plan.record().unwrap());
+    plan.create(&cleanup.0).unwrap();
+    let dir = cleanup.0.unified().unwrap().to_owned();
+    assert_eq!(std::fs::read_to_string(dir.join("hugetlb.2MB.max")).unwrap(), "4194304\n");
+    let update = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]});
+    cleanup.0.update(&serde_json::from_value(update).unwrap()).unwrap();
+    assert_eq!(std::fs::read_to_string(dir.join("hugetlb.2MB.max")).unwrap(), "2097152\n");
+    assert!(cleanup.0.stats().unwrap().hugetlb.contains_key("2MB"));
+    drop(cleanup);
+    remove_parent(&plan_record(&plan));
+    if !was_enabled {
+        rustix::fs::open(&control, rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty())
+            .and_then(|fd| rustix::io::write(fd, b"-hugetlb"))
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_delegated_cgroup_belongs_to_the_container() {
+    use std::os::unix::fs::MetadataExt;
+    let Some(layout) = unified_only() else { return };
+    let plan = plan("delegated", json!({}), &layout);
+    let cleanup = Cleanup(plan.record().unwrap());
+    plan.create(&cleanup.0).unwrap();
+    cleanup.0.delegate(100_000).unwrap();
+    let dir = cleanup.0.unified().unwrap();
+    let owner = |file: &str| std::fs::metadata(dir.join(file)).unwrap().uid();
+    assert_eq!((owner("."), owner("cgroup.procs"), owner("cgroup.max.depth")), (100_000, 100_000, 0));
+    drop(cleanup);
+    remove_parent(&plan_record(&plan));
+}
