@@ -133,6 +133,7 @@ impl Runtime {
     pub fn update(&self, id: &str, _: &spec::Resources, _: &IntelRdtUpdate) -> Result<(), Error> {
         self.absent(id)
     }
+    /// One event, `{"type":"stats","id":..,"data":..}`.
     pub fn stats(&self, id: &str) -> Result<Value, Error> {
         self.absent(id)
     }

@@ -22,8 +22,7 @@ fn arguments(command: Command) -> Command {
 fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
     let (runtime, id) = (global.runtime(), container_id(arguments));
     if arguments.get_flag("stats") {
-        let stats = runtime.stats(id)?;
-        output::print_json_line(&serde_json::json!({ "type": "stats", "id": id, "data": stats }))?;
+        output::print_json_line(&runtime.stats(id)?)?;
         return Ok(0);
     }
     let interval = arguments.get_one("interval").copied().unwrap_or(Duration::from_secs(5));

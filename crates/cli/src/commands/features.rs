@@ -45,7 +45,7 @@ fn linux() -> Linux {
     let memory_policy = accepts(r#"{"memoryPolicy":{"mode":"MPOL_BIND","nodes":"0"}}"#);
     Linux {
         namespaces: names(NamespaceType::ALL),
-        capabilities: None,
+        capabilities: names(&confine::capabilities::NAMES),
         // The systemd manager is refused when a container is planned.
         cgroup: Some(Cgroup {
             v1: Some(true),
@@ -55,8 +55,8 @@ fn linux() -> Linux {
             rdma: Some(true),
         }),
         seccomp: Some(seccomp()),
-        apparmor: None,
-        selinux: None,
+        apparmor: enabled(true),
+        selinux: enabled(true),
         intel_rdt: Some(intel_rdt(accepts(r#"{"intelRdt":{"closID":"c"}}"#))),
         memory_policy: memory_policy
             .then(|| MemoryPolicy { modes: names(MemoryPolicyMode::ALL), flags: names(MemoryPolicyFlag::ALL) }),
