@@ -56,7 +56,8 @@ fn linux() -> Linux {
         }),
         seccomp: Some(seccomp()),
         apparmor: enabled(true),
-        selinux: enabled(true),
+        // Labels of processes alone are not SELinux support: labels of mounts are refused.
+        selinux: enabled(false),
         intel_rdt: Some(intel_rdt(accepts(r#"{"intelRdt":{"closID":"c"}}"#))),
         memory_policy: memory_policy
             .then(|| MemoryPolicy { modes: names(MemoryPolicyMode::ALL), flags: names(MemoryPolicyFlag::ALL) }),
