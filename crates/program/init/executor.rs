@@ -110,9 +110,13 @@ impl Executor {
             Op::LoopbackUp => loopback_up()?,
             Op::Keyring { name } => join_session_keyring(self.program.text(name)).step(0)?,
 
-            Op::MountPoint { root, like, out, path } => {
+            Op::MountPoint { root, resolve, like, out, avoid, path } => {
                 let folder = stat_fd(self.fd(like)).step(9)?.mode & S_IFMT == S_IFDIR;
-                let place = rootfs::mount_point(self.fd(root), self.program.text(path), folder)?;
+                let path = self.program.text(path);
+                let place = rootfs::mount_point(self.fd(root), path, folder, resolve_flags(resolve))?;
+                if avoid != 0 && fs_magic(place).step(13)? == avoid {
+                    return Err((Failure::CHECK, ELOOP));
+                }
                 self.fill(out, place);
             }
             Op::MakeNode { root, path, mode, uid, gid, dev } => {
@@ -134,6 +138,14 @@ impl Executor {
                 let value = (value != NO_VALUE).then(|| self.program.text(value));
                 fsconfig(self.fd(fs), self.program.text(key), value).step(0)?;
             }
+            Op::FsPick { mount, out } => {
+                let fs = fspick(self.fd(mount)).step(0)?;
+                self.fill(out, fs);
+            }
+            Op::FsReconfigure { fs } => {
+                fsreconfigure(self.fd(fs)).step(0)?;
+                self.close(fs);
+            }
             Op::FsMount { fs, out, attrs } => {
                 fscreate(self.fd(fs)).step(0)?;
                 let mount = fsmount(self.fd(fs), attrs).step(1)?;
@@ -152,7 +164,7 @@ impl Executor {
                 self.close(to);
             }
             Op::PivotRoot { root } => pivot_root(self.fd(root))?,
-            Op::MoveRoot { root } => move_root(self.fd(root))?,
+            Op::EnterRoot { root } => enter_root(self.fd(root))?,
             Op::Mask { root, null, empty, path } => {
                 rootfs::mask(self.fd(root), self.program.text(path), self.fd(null), self.fd(empty))?;
             }
@@ -198,12 +210,7 @@ impl Executor {
     }
 
     fn open(&self, dir: Slot, resolve: Resolve, flags: u32, magic: u32, path: Str) -> Result<i32, Failed> {
-        let resolve = match resolve {
-            Resolve::Host => 0,
-            Resolve::InRoot => RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-            Resolve::Beneath => RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
-        };
-        let fd = openat2(self.fd(dir), self.program.text(path), flags, 0, resolve).step(0)?;
+        let fd = openat2(self.fd(dir), self.program.text(path), flags, 0, resolve_flags(resolve)).step(0)?;
         if magic != 0 && fs_magic(fd).step(1)? != magic {
             close(fd);
             return Err((Failure::CHECK, EINVAL));
@@ -328,6 +335,15 @@ impl Executor {
     }
 }
 
+fn resolve_flags(resolve: Resolve) -> u64 {
+    match resolve {
+        Resolve::Host => 0,
+        Resolve::InRoot => RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+        Resolve::Beneath => RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+        Resolve::NoLinks => RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    }
+}
+
 fn failure_bytes(failure: Failure) -> [u8; 8] {
     let mut bytes = [0; 8];
     bytes[..2].copy_from_slice(&failure.op.to_ne_bytes());
@@ -365,13 +381,10 @@ fn pivot_root(root: i32) -> Result<(), Failed> {
     chdir(c"/").step(4)
 }
 
-fn move_root(root: i32) -> Result<(), Failed> {
+fn enter_root(root: i32) -> Result<(), Failed> {
     fchdir(root).step(0)?;
-    let slash = openat2(AT_FDCWD, c"/", O_PATH, 0, 0).step(1)?;
-    move_mount(root, slash).step(2)?;
-    close(slash);
-    chroot(c".").step(3)?;
-    chdir(c"/").step(4)
+    chroot(c".").step(1)?;
+    chdir(c"/").step(2)
 }
 
 fn open_pty_peer(master: i32, rows: u16, columns: u16) -> Result<i32, Failed> {

@@ -274,6 +274,20 @@ pub fn fscreate(fs: i32) -> Answer<()> {
     no_result(plain(nr::FSCONFIG, [fs as usize, CMD_CREATE, 0, 0, 0, 0]))
 }
 
+/// The superblock of the mount that `mount` is the root of.
+pub fn fspick(mount: i32) -> Answer<i32> {
+    const FSPICK_CLOEXEC: usize = 1;
+    const FSPICK_EMPTY_PATH: usize = 8;
+    let flags = FSPICK_CLOEXEC | FSPICK_EMPTY_PATH;
+    // SAFETY: the path is static and empty.
+    fd_result(unsafe { call(nr::FSPICK, [mount as usize, c"".as_ptr() as usize, flags, 0, 0, 0]) })
+}
+
+pub fn fsreconfigure(fs: i32) -> Answer<()> {
+    const CMD_RECONFIGURE: usize = 7;
+    no_result(plain(nr::FSCONFIG, [fs as usize, CMD_RECONFIGURE, 0, 0, 0, 0]))
+}
+
 pub fn fsmount(fs: i32, attrs: u32) -> Answer<i32> {
     const FSMOUNT_CLOEXEC: usize = 1;
     fd_result(plain(nr::FSMOUNT, [fs as usize, FSMOUNT_CLOEXEC, attrs as usize, 0, 0, 0]))

@@ -24,9 +24,9 @@ pub fn find(root: i32, path: &CStr) -> Result<Option<i32>, Errno> {
 }
 
 /// Opens the place where a folder or a file is to be mounted, and makes what is missing of it.
-pub fn mount_point(root: i32, path: &CStr, folder: bool) -> Result<i32, Failed> {
-    match openat2(root, path, O_PATH, 0, INSIDE) {
-        Err(ENOENT) => make_path(root, path, folder),
+pub fn mount_point(root: i32, path: &CStr, folder: bool, resolve: u64) -> Result<i32, Failed> {
+    match openat2(root, path, O_PATH, 0, resolve) {
+        Err(ENOENT) => make_path(root, path, folder, resolve),
         answer => answer.map_err(|errno| (1, errno)),
     }
 }
@@ -84,7 +84,7 @@ impl Walk {
 }
 
 /// The slow way of [`mount_point`]: name by name, from a parent that is open.
-fn make_path(root: i32, path: &CStr, folder: bool) -> Result<i32, Failed> {
+fn make_path(root: i32, path: &CStr, folder: bool, resolve: u64) -> Result<i32, Failed> {
     let mut walk = Walk::new(path)?;
     let mut links = 0;
     'again: loop {
@@ -93,7 +93,7 @@ fn make_path(root: i32, path: &CStr, folder: bool) -> Result<i32, Failed> {
         while let Some((start, end)) = walk.name(at) {
             let last = walk.name(end).is_none();
             // From the root each time, so that `..` and links count from there and not from the parent.
-            let next = match walk.with_prefix(0, end, |prefix| openat2(root, prefix, O_PATH, 0, INSIDE)) {
+            let next = match walk.with_prefix(0, end, |prefix| openat2(root, prefix, O_PATH, 0, resolve)) {
                 Ok(fd) => fd,
                 Err(ENOENT) => {
                     let made = walk.with_prefix(start, end, |name| make(parent, name, folder || !last));
@@ -154,7 +154,7 @@ fn parent<'p>(root: i32, path: &'p CStr) -> Result<(i32, &'p CStr), Failed> {
     }
     folder[..slash].copy_from_slice(&bytes[..slash]);
     let folder = CStr::from_bytes_until_nul(&folder).unwrap_or(c"");
-    Ok((mount_point(root, folder, true)?, name))
+    Ok((mount_point(root, folder, true, INSIDE)?, name))
 }
 
 /// A device, FIFO or socket node to be made.

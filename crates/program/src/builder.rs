@@ -63,7 +63,7 @@ impl ProgramBuilder {
                 self.release(from);
                 self.release(to);
             }
-            Op::FsMount { fs, .. } => self.release(fs),
+            Op::FsMount { fs, .. } | Op::FsReconfigure { fs } => self.release(fs),
             Op::Close { fd } => self.release(fd),
             _ => {}
         }

@@ -81,7 +81,9 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         9 => "stat",
         10 => "open_tree",
         11 => "move_mount",
-        _ => "mount_setattr",
+        12 => "mount_setattr",
+        13 => "statfs",
+        _ => "a symbolic link leads into another file system",
     };
     let nth = |names: &[&'static str]| names.get(step as usize).copied().unwrap_or("check");
     match op {
@@ -103,11 +105,13 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::OpenTree { .. } => "open_tree",
         Op::FsOpen { .. } => "fsopen",
         Op::FsConfig { .. } => "fsconfig",
+        Op::FsPick { .. } => "fspick",
+        Op::FsReconfigure { .. } => "reconfigure superblock",
         Op::FsMount { .. } => nth(&["create superblock", "fsmount"]),
         Op::SetAttr { .. } => "mount_setattr",
         Op::MoveMount { .. } => "move_mount",
         Op::PivotRoot { .. } => nth(&["fchdir", "pivot_root", "mount_setattr", "umount", "chdir"]),
-        Op::MoveRoot { .. } => nth(&["fchdir", "open", "move_mount", "chroot", "chdir"]),
+        Op::EnterRoot { .. } => nth(&["fchdir", "chroot", "chdir"]),
         Op::OpenPty { .. } => nth(&["ioctl TIOCSPTLCK", "ioctl TIOCGPTPEER", "ioctl TIOCSWINSZ"]),
         Op::ControllingTerminal { .. } => "ioctl TIOCSCTTY",
         Op::Chown { .. } => "chown",

@@ -51,6 +51,8 @@ pub enum Resolve {
     InRoot,
     /// Inside the directory and on the same mount, through no link of any kind.
     Beneath,
+    /// Inside the directory, through no link of any kind, onto whatever is mounted on the way; the path is relative.
+    NoLinks,
 }
 
 /// One step of a container's init. `step` numbers of a [`Failure`] count the system calls within it.
@@ -90,8 +92,9 @@ pub enum Op {
 
     // ---- root file system
     /// Opens the place below `root` where something like `like` can be mounted, making what is missing of the path:
-    /// folders with mode 0755, and at the end a folder or an empty file, whichever `like` is.
-    MountPoint { root: Slot, like: Slot, out: Slot, path: Str },
+    /// folders with mode 0755, and at the end a folder or an empty file, whichever `like` is. `avoid`, where not 0, is a
+    /// file system type (statfs(2)) that no link may have led to.
+    MountPoint { root: Slot, resolve: Resolve, like: Slot, out: Slot, avoid: u32, path: Str },
     /// Makes a device, FIFO or socket node, exactly with `mode` (type and permissions), or accepts an equal one.
     MakeNode { root: Slot, path: Str, mode: u32, uid: u32, gid: u32, dev: u64 },
     /// Makes a symbolic link, or accepts whatever stands there.
@@ -102,6 +105,10 @@ pub enum Op {
     FsOpen { out: Slot, kind: Str },
     /// fsconfig(2): `key=value`, or the flag `key` where the value is [`NO_VALUE`].
     FsConfig { fs: Slot, key: Str, value: Str },
+    /// fspick(2): a mount's superblock, to be configured anew.
+    FsPick { mount: Slot, out: Slot },
+    /// Gives a superblock of [`Op::FsPick`] what was configured; `fs` is closed.
+    FsReconfigure { fs: Slot },
     /// Creates the superblock and mounts it, detached, with MOUNT_ATTR_* flags; `fs` is closed.
     FsMount { fs: Slot, out: Slot, attrs: u32 },
     /// mount_setattr(2); `userns` is the user namespace of an idmapped mount, or none.
@@ -110,8 +117,8 @@ pub enum Op {
     MoveMount { from: Slot, to: Slot },
     /// pivot_root(2) into `root`, which becomes `/` and the current directory; the old root is detached.
     PivotRoot { root: Slot },
-    /// Moves the mount `root` over `/` and enters it by chroot(2): for an initramfs, which cannot be pivoted (`--no-pivot`).
-    MoveRoot { root: Slot },
+    /// Enters the mount `root`, which covers `/`, by chroot(2): for an initramfs, which cannot be pivoted (`--no-pivot`).
+    EnterRoot { root: Slot },
     /// Hides a path, if it exists: a file behind `null`, a folder behind a copy of the mount `empty`.
     Mask { root: Slot, null: Slot, empty: Slot, path: Str },
     /// Makes a path, if it exists, read-only with all that is mounted below it.
