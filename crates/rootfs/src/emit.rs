@@ -1,0 +1,208 @@
+//! From the plan to operations, in the order in which init executes them.
+
+mod devices;
+mod mounts;
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use program::{NO_VALUE, Op, ProgramBuilder, Resolve, Slot, Str};
+
+use crate::options::Attributes;
+use crate::plan::{MountKind, RootfsPlan, Source};
+
+// openat2(2) and open_tree(2)
+const O_PATH: u32 = rustix::fs::OFlags::PATH.bits();
+const O_RDWR: u32 = rustix::fs::OFlags::RDWR.bits();
+const O_NOCTTY: u32 = rustix::fs::OFlags::NOCTTY.bits();
+const O_DIRECTORY: u32 = rustix::fs::OFlags::DIRECTORY.bits();
+const CLONE: u32 = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE.bits();
+const RECURSIVE: u32 = rustix::mount::OpenTreeFlags::AT_RECURSIVE.bits();
+const EMPTY_PATH: u32 = rustix::mount::OpenTreeFlags::AT_EMPTY_PATH.bits();
+
+/// The container's terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsolePlan {
+    /// Height in characters, 0 for unknown.
+    pub rows: u16,
+    /// Width in characters, 0 for unknown.
+    pub columns: u16,
+    /// Who owns the terminal: `process.user.uid`.
+    pub uid: u32,
+}
+
+/// Emits the operations that assemble the root, method by method in the order of the text here: [`prepare`], [`mounts`],
+/// [`devices`], [`console`] if there is a terminal, then after the createContainer hooks [`hide`] and [`pivot`].
+///
+/// [`prepare`]: Emitter::prepare
+/// [`mounts`]: Emitter::mounts
+/// [`devices`]: Emitter::devices
+/// [`console`]: Emitter::console
+/// [`hide`]: Emitter::hide
+/// [`pivot`]: Emitter::pivot
+pub struct Emitter<'p> {
+    plan: &'p RootfsPlan,
+    root: Slot,
+    /// Sources of bind mounts that are cloned already, by the index of the mount.
+    sources: BTreeMap<usize, Slot>,
+    /// Mounts that become read-only when everything inside is made, by their index in the plan.
+    read_only_late: Vec<(usize, Slot)>,
+}
+
+impl<'p> Emitter<'p> {
+    /// Cuts the host's mounts off and puts the container's root, a mount of its own, on top of `/`.
+    ///
+    /// `inherited` are the descriptors for [`RootfsPlan::inherited_sources`], in that order.
+    pub fn prepare(plan: &'p RootfsPlan, inherited: &[Slot], b: &mut ProgramBuilder) -> Emitter<'p> {
+        let wanted = plan.inherited_sources();
+        let inherited = || wanted.iter().zip(inherited);
+        let mut sources: BTreeMap<usize, Slot> =
+            inherited().filter_map(|(source, &slot)| source.mount.map(|index| (index, slot))).collect();
+        // While `/` is what the host has, and not its slave yet.
+        for mount in &plan.mounts {
+            if let (Some(index), MountKind::Bind { source, recursive, from: Source::Early, .. }) = (mount.index, &mount.kind) {
+                b.place(&mount.place);
+                sources.insert(index, open_tree(source, *recursive, b));
+            }
+        }
+        b.place(format!("rootfs {}", plan.rootfs.display()));
+        let slash = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, Path::new("/"), b);
+        b.push(propagate(slash, plan.host_propagation, true));
+        let tree = match inherited().find(|(source, _)| source.mount.is_none()) {
+            Some((_, &tree)) => {
+                // The runtime cloned it from the host's mounts, whose peer it still is.
+                b.push(propagate(tree, plan.host_propagation, true));
+                tree
+            }
+            None => open_tree(&plan.rootfs, true, b),
+        };
+        let root = same_mount(tree, b);
+        // On top of `/`: absolute paths still start below it, at the host's, and every parent of `/` is in reach, which
+        // those of the root file system need not be in a user namespace.
+        b.push(Op::MoveMount { from: tree, to: slash });
+        Emitter { plan, root, sources, read_only_late: Vec::new() }
+    }
+
+    /// The container's root, for whoever makes further files in it.
+    pub fn root(&self) -> Slot {
+        self.root
+    }
+
+    /// Hides `linux.maskedPaths`, makes `linux.readonlyPaths` and all that was left writable until now read-only.
+    pub fn hide(&mut self, b: &mut ProgramBuilder) {
+        for (place, path) in &self.plan.read_only_paths {
+            b.place(place);
+            let path = text(path, b);
+            b.push(Op::ReadOnly { root: self.root, path });
+        }
+        self.mask(b);
+        for (index, mount) in std::mem::take(&mut self.read_only_late) {
+            b.place(&self.plan.mounts[index].place);
+            b.push(change(mount, Attributes::READ_ONLY, false));
+            b.push(Op::Close { fd: mount });
+        }
+        if self.plan.read_only {
+            b.place("root.readonly");
+            b.push(change(self.root, Attributes::READ_ONLY, false));
+        }
+    }
+
+    fn mask(&self, b: &mut ProgramBuilder) {
+        if self.plan.masked.is_empty() {
+            return;
+        }
+        b.place("linux.maskedPaths");
+        // The host's, since the container's own /dev may be full of surprises (CVE-2025-31133).
+        let null = open(Slot::NONE, Resolve::Host, O_PATH, Path::new("/dev/null"), b);
+        let fs = file_system("tmpfs", b);
+        // All folders are covered by one and the same, which holds nothing but its root.
+        configure(fs, "nr_blocks", Some("1"), b);
+        configure(fs, "nr_inodes", Some("1"), b);
+        let attributes = Attributes { set: Attributes::READ_ONLY.set | Attributes::INERT.set, clear: 0 };
+        let tmpfs = mount_new(fs, attributes, b);
+        // Before Linux 6.15 only a mount that is in a mount namespace can be cloned, so it is attached where nobody sees it and
+        // the host's mounts go: pivot_root detaches them all.
+        let empty = same_mount(tmpfs, b);
+        let host_dev = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, Path::new("/dev"), b);
+        b.push(Op::MoveMount { from: tmpfs, to: host_dev });
+        for (place, path) in &self.plan.masked {
+            b.place(place);
+            let path = text(path, b);
+            b.push(Op::Mask { root: self.root, null, empty, path });
+        }
+        b.push(Op::Close { fd: null });
+        b.push(Op::Close { fd: empty });
+    }
+
+    /// Makes the root `/`.
+    pub fn pivot(self, b: &mut ProgramBuilder) {
+        b.place(format!("rootfs {}", self.plan.rootfs.display()));
+        let root = self.root;
+        b.push(if self.plan.no_pivot { Op::EnterRoot { root } } else { Op::PivotRoot { root } });
+        if let Some(kind) = self.plan.root_propagation {
+            b.place("linux.rootfsPropagation");
+            b.push(propagate(root, kind, false));
+        }
+        b.push(Op::Close { fd: root });
+    }
+}
+
+fn text(path: &Path, b: &mut ProgramBuilder) -> Str {
+    b.text(path.as_os_str().as_bytes())
+}
+
+fn open(dir: Slot, resolve: Resolve, flags: u32, path: &Path, b: &mut ProgramBuilder) -> Slot {
+    let (out, path) = (b.slot(), text(path, b));
+    b.push(Op::Open { dir, resolve, out, flags, magic: 0, path });
+    out
+}
+
+/// A detached copy of a mount of the host's.
+fn open_tree(path: &Path, recursive: bool, b: &mut ProgramBuilder) -> Slot {
+    let (out, path) = (b.slot(), text(path, b));
+    b.push(Op::OpenTree { dir: Slot::NONE, out, flags: CLONE | if recursive { RECURSIVE } else { 0 }, path });
+    out
+}
+
+/// A detached copy of the mount that `dir` is on, from `dir` on.
+fn clone_of(dir: Slot, recursive: bool, b: &mut ProgramBuilder) -> Slot {
+    let (out, path) = (b.slot(), b.text(""));
+    b.push(Op::OpenTree { dir, out, flags: EMPTY_PATH | CLONE | if recursive { RECURSIVE } else { 0 }, path });
+    out
+}
+
+/// A second descriptor of a mount, which stays when the first is attached.
+fn same_mount(mount: Slot, b: &mut ProgramBuilder) -> Slot {
+    let (out, path) = (b.slot(), b.text(""));
+    b.push(Op::OpenTree { dir: mount, out, flags: EMPTY_PATH, path });
+    out
+}
+
+fn file_system(kind: &str, b: &mut ProgramBuilder) -> Slot {
+    let (out, kind) = (b.slot(), b.text(kind));
+    b.push(Op::FsOpen { out, kind });
+    out
+}
+
+fn configure(fs: Slot, key: &str, value: Option<&str>, b: &mut ProgramBuilder) {
+    let key = b.text(key);
+    let value = value.map_or(NO_VALUE, |value| b.text(value));
+    b.push(Op::FsConfig { fs, key, value });
+}
+
+fn mount_new(fs: Slot, attributes: Attributes, b: &mut ProgramBuilder) -> Slot {
+    let out = b.slot();
+    // MOUNT_ATTR_* flags that fsmount(2) knows are in the low half.
+    b.push(Op::FsMount { fs, out, attrs: attributes.set as u32 });
+    out
+}
+
+fn change(mount: Slot, attributes: Attributes, recursive: bool) -> Op {
+    let Attributes { set, clear } = attributes;
+    Op::SetAttr { mount, userns: Slot::NONE, recursive: u32::from(recursive), set, clear, propagation: 0 }
+}
+
+fn propagate(mount: Slot, propagation: u64, recursive: bool) -> Op {
+    Op::SetAttr { mount, userns: Slot::NONE, recursive: u32::from(recursive), set: 0, clear: 0, propagation }
+}

@@ -1,0 +1,258 @@
+//! The mount options that are the runtime's own, and what each one does (config.md, "Linux mount options").
+
+use rustix::mount::{MountAttrFlags, MountPropagationFlags};
+
+const RDONLY: u64 = attr(MountAttrFlags::MOUNT_ATTR_RDONLY);
+const NOSUID: u64 = attr(MountAttrFlags::MOUNT_ATTR_NOSUID);
+const NODEV: u64 = attr(MountAttrFlags::MOUNT_ATTR_NODEV);
+const NOEXEC: u64 = attr(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+const NODIRATIME: u64 = attr(MountAttrFlags::MOUNT_ATTR_NODIRATIME);
+const NOSYMFOLLOW: u64 = attr(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW);
+const NOATIME: u64 = attr(MountAttrFlags::MOUNT_ATTR_NOATIME);
+const STRICTATIME: u64 = attr(MountAttrFlags::MOUNT_ATTR_STRICTATIME);
+/// One of the values of [`ATIME`], and the kernel's default.
+const RELATIME: u64 = attr(MountAttrFlags::MOUNT_ATTR_RELATIME);
+/// The access time mode is a number in these bits, not a flag: setting it needs all of them cleared (mount_setattr(2)).
+const ATIME: u64 = attr(MountAttrFlags::MOUNT_ATTR__ATIME);
+
+pub(crate) const PRIVATE: u64 = MountPropagationFlags::PRIVATE.bits() as u64;
+pub(crate) const SLAVE: u64 = MountPropagationFlags::DOWNSTREAM.bits() as u64;
+pub(crate) const SHARED: u64 = MountPropagationFlags::SHARED.bits() as u64;
+pub(crate) const UNBINDABLE: u64 = MountPropagationFlags::UNBINDABLE.bits() as u64;
+
+const fn attr(flag: MountAttrFlags) -> u64 {
+    flag.bits() as u64
+}
+
+/// A row of [`MOUNT_OPTIONS`].
+#[derive(Clone, Copy, Debug)]
+pub struct MountOption {
+    /// The word in `mounts[].options`.
+    pub name: &'static str,
+    effect: Effect,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Effect {
+    /// Accepted and without effect.
+    Nothing,
+    Bind {
+        recursive: bool,
+    },
+    Remount,
+    /// Attributes of the mount (mount_setattr(2)).
+    Mount(Attributes),
+    /// The same for every mount below it as well.
+    Tree(Attributes),
+    /// A flag of the superblock, by its name for fsconfig(2).
+    Superblock(&'static str),
+    Propagation(Propagation),
+}
+
+/// MOUNT_ATTR_* flags to set and to clear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    pub(crate) set: u64,
+    pub(crate) clear: u64,
+}
+
+impl Attributes {
+    /// Does `self` first and `then` after it.
+    fn then(self, then: Attributes) -> Attributes {
+        Attributes { set: self.set & !then.clear | then.set, clear: self.clear & !then.set | then.clear }
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self == Attributes::default()
+    }
+
+    pub(crate) fn read_only(self) -> bool {
+        self.set & RDONLY != 0
+    }
+
+    /// Takes "read-only" out.
+    pub(crate) fn without_read_only(self) -> Attributes {
+        Attributes { set: self.set & !RDONLY, ..self }
+    }
+
+    pub(crate) const READ_ONLY: Attributes = Attributes { set: RDONLY, clear: 0 };
+    /// For what the runtime mounts of its own accord.
+    pub(crate) const INERT: Attributes = Attributes { set: NOSUID | NODEV | NOEXEC, clear: 0 };
+}
+
+/// A propagation type (mount_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Propagation {
+    /// MS_PRIVATE and its like.
+    pub(crate) kind: u64,
+    /// Also for every mount below.
+    pub(crate) recursive: bool,
+}
+
+const fn set(name: &'static str, set: u64) -> MountOption {
+    MountOption { name, effect: Effect::Mount(Attributes { set, clear: 0 }) }
+}
+
+const fn clear(name: &'static str, clear: u64) -> MountOption {
+    MountOption { name, effect: Effect::Mount(Attributes { set: 0, clear }) }
+}
+
+const fn atime(name: &'static str, mode: u64) -> MountOption {
+    MountOption { name, effect: Effect::Mount(Attributes { set: mode, clear: ATIME }) }
+}
+
+const fn set_tree(name: &'static str, set: u64) -> MountOption {
+    MountOption { name, effect: Effect::Tree(Attributes { set, clear: 0 }) }
+}
+
+const fn clear_tree(name: &'static str, clear: u64) -> MountOption {
+    MountOption { name, effect: Effect::Tree(Attributes { set: 0, clear }) }
+}
+
+const fn atime_tree(name: &'static str, mode: u64) -> MountOption {
+    MountOption { name, effect: Effect::Tree(Attributes { set: mode, clear: ATIME }) }
+}
+
+const fn superblock(name: &'static str) -> MountOption {
+    MountOption { name, effect: Effect::Superblock(name) }
+}
+
+const fn nothing(name: &'static str) -> MountOption {
+    MountOption { name, effect: Effect::Nothing }
+}
+
+const fn bind(name: &'static str, recursive: bool) -> MountOption {
+    MountOption { name, effect: Effect::Bind { recursive } }
+}
+
+const fn propagation(name: &'static str, kind: u64, recursive: bool) -> MountOption {
+    MountOption { name, effect: Effect::Propagation(Propagation { kind, recursive }) }
+}
+
+/// Every option that the runtime knows. Any other word is data for the file system, and is ignored for a bind mount.
+pub const MOUNT_OPTIONS: &[MountOption] = &[
+    nothing("defaults"),
+    bind("bind", false),
+    bind("rbind", true),
+    MountOption { name: "remount", effect: Effect::Remount },
+    set("ro", RDONLY),
+    clear("rw", RDONLY),
+    set("nosuid", NOSUID),
+    clear("suid", NOSUID),
+    set("nodev", NODEV),
+    clear("dev", NODEV),
+    set("noexec", NOEXEC),
+    clear("exec", NOEXEC),
+    set("nodiratime", NODIRATIME),
+    clear("diratime", NODIRATIME),
+    // Linux 5.14.
+    set("nosymfollow", NOSYMFOLLOW),
+    clear("symfollow", NOSYMFOLLOW),
+    atime("noatime", NOATIME),
+    atime("atime", RELATIME),
+    atime("relatime", RELATIME),
+    // Without any mode the kernel takes relatime, so "not relatime" alone has never meant anything (mount(2)).
+    nothing("norelatime"),
+    atime("strictatime", STRICTATIME),
+    atime("nostrictatime", RELATIME),
+    set_tree("rro", RDONLY),
+    clear_tree("rrw", RDONLY),
+    set_tree("rnosuid", NOSUID),
+    clear_tree("rsuid", NOSUID),
+    set_tree("rnodev", NODEV),
+    clear_tree("rdev", NODEV),
+    set_tree("rnoexec", NOEXEC),
+    clear_tree("rexec", NOEXEC),
+    set_tree("rnodiratime", NODIRATIME),
+    clear_tree("rdiratime", NODIRATIME),
+    set_tree("rnosymfollow", NOSYMFOLLOW),
+    clear_tree("rsymfollow", NOSYMFOLLOW),
+    atime_tree("rnoatime", NOATIME),
+    atime_tree("ratime", RELATIME),
+    atime_tree("rrelatime", RELATIME),
+    nothing("rnorelatime"),
+    atime_tree("rstrictatime", STRICTATIME),
+    atime_tree("rnostrictatime", RELATIME),
+    superblock("sync"),
+    superblock("async"),
+    superblock("dirsync"),
+    superblock("lazytime"),
+    superblock("nolazytime"),
+    // Linux 5.15 warns about mandatory locking and does without.
+    superblock("mand"),
+    superblock("nomand"),
+    // The file systems that have inode versions keep them unasked; fsconfig(2) has no such flag, and no silence either.
+    nothing("iversion"),
+    nothing("noiversion"),
+    nothing("silent"),
+    nothing("loud"),
+    propagation("private", PRIVATE, false),
+    propagation("rprivate", PRIVATE, true),
+    propagation("slave", SLAVE, false),
+    propagation("rslave", SLAVE, true),
+    propagation("shared", SHARED, false),
+    propagation("rshared", SHARED, true),
+    propagation("unbindable", UNBINDABLE, false),
+    propagation("runbindable", UNBINDABLE, true),
+];
+
+/// What the options of one mount come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `Some(recursive)` for a bind mount.
+    pub(crate) bind: Option<bool>,
+    pub(crate) remount: bool,
+    pub(crate) attributes: Attributes,
+    pub(crate) tree_attributes: Attributes,
+    pub(crate) superblock: Vec<&'static str>,
+    /// In the order given, as each one builds on the one before.
+    pub(crate) propagation: Vec<Propagation>,
+    /// `key=value` or a flag, for the file system.
+    pub(crate) data: Vec<(String, Option<String>)>,
+}
+
+impl Options {
+    pub(crate) fn read(words: &[String]) -> Options {
+        let mut options = Options::default();
+        for word in words {
+            match MOUNT_OPTIONS.iter().find(|option| option.name == word) {
+                Some(option) => options.apply(option.effect),
+                None => options.data.extend(split_data(word)),
+            }
+        }
+        options
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Nothing => {}
+            Effect::Bind { recursive } => self.bind = Some(recursive || self.bind == Some(true)),
+            Effect::Remount => self.remount = true,
+            Effect::Mount(attributes) => self.attributes = self.attributes.then(attributes),
+            Effect::Tree(attributes) => self.tree_attributes = self.tree_attributes.then(attributes),
+            Effect::Superblock(flag) => self.superblock.push(flag),
+            Effect::Propagation(propagation) => self.propagation.push(propagation),
+        }
+    }
+
+    /// For a mount that cannot have others below it, "this one" and "all" are the same.
+    pub(crate) fn fold_tree(&mut self) {
+        self.attributes = self.attributes.then(std::mem::take(&mut self.tree_attributes));
+    }
+}
+
+/// Takes one word apart at its commas, as mount(2) did for the file systems; commas in double quotes belong to an SELinux
+/// context. fsconfig(2) takes the values bare.
+fn split_data(word: &str) -> Vec<(String, Option<String>)> {
+    let mut quoted = false;
+    word.split(|character| {
+        quoted ^= character == '"';
+        character == ',' && !quoted
+    })
+    .filter(|option| !option.is_empty())
+    .map(|option| match option.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.trim_matches('"').to_owned())),
+        None => (option.to_owned(), None),
+    })
+    .collect()
+}

@@ -1,0 +1,159 @@
+//! From the configuration and facts of the host to everything that will be mounted, made and hidden; or a refusal.
+
+mod devices;
+mod mounts;
+
+use std::path::{Path, PathBuf};
+
+use spec::{NamespaceType, Refusal, RootfsPropagation, Spec};
+
+use crate::options::{PRIVATE, SHARED, SLAVE, UNBINDABLE};
+use crate::path::inside;
+
+pub(crate) use devices::{DevicePlan, Node};
+pub(crate) use mounts::{MountKind, MountPlan, Source};
+
+/// What the plan must know beyond the configuration.
+#[derive(Clone, Debug)]
+pub struct PlanInput<'a> {
+    /// The bundle, absolute: relative sources of bind mounts start here.
+    pub bundle: &'a Path,
+    /// The root file system's folder on the host, absolute and without links.
+    pub rootfs: &'a Path,
+    /// The container is in a user namespace, new or joined, that is not the runtime's.
+    pub user_namespace: bool,
+    /// The runtime may clone the host's mounts (CAP_SYS_ADMIN where they belong), so it can do that for a container whose
+    /// user namespace keeps it from reaching them.
+    pub privileged: bool,
+    /// Device nodes can be made (CAP_MKNOD on the host); otherwise the host's own are bind-mounted.
+    pub can_mknod: bool,
+    /// The container's cgroup, for mounts of type `cgroup`.
+    pub cgroups: CgroupMounts,
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// `linux.mountLabel`, where SELinux is enabled.
+    pub mount_label: Option<&'a str>,
+}
+
+/// Where the container's own cgroup is on the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CgroupMounts {
+    /// The container has none, or the host has no hierarchy mounted.
+    #[default]
+    None,
+    /// Version 1 or hybrid: one folder for each hierarchy.
+    V1(Vec<CgroupHierarchy>),
+    /// Version 2: the cgroup's folder.
+    V2(PathBuf),
+}
+
+/// A cgroup v1 hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupHierarchy {
+    /// What its folder is called inside the container, as on the host: `memory`, `cpu,cpuacct`, `systemd`.
+    pub name: String,
+    /// Names that link to it: `cpu` and `cpuacct` for `cpu,cpuacct`.
+    pub links: Vec<String>,
+    /// The container's cgroup in it, on the host.
+    pub folder: PathBuf,
+}
+
+/// Everything about a container's root file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootfsPlan {
+    pub(crate) rootfs: PathBuf,
+    pub(crate) rootfs_source: Source,
+    /// What becomes of the host's mounts in the container's mount namespace, all of them: MS_SLAVE or MS_PRIVATE.
+    pub(crate) host_propagation: u64,
+    /// What becomes of the container's `/` at the end.
+    pub(crate) root_propagation: Option<u64>,
+    pub(crate) read_only: bool,
+    pub(crate) mounts: Vec<MountPlan>,
+    pub(crate) devices: DevicePlan,
+    pub(crate) masked: Vec<(String, PathBuf)>,
+    pub(crate) read_only_paths: Vec<(String, PathBuf)>,
+    pub(crate) no_pivot: bool,
+}
+
+/// A mount of the host that the runtime clones for the container: open_tree(2) with OPEN_TREE_CLONE and, where `recursive`,
+/// AT_RECURSIVE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InheritedSource {
+    /// Its index in `mounts`; `None` for the root itself.
+    pub mount: Option<usize>,
+    /// Its path on the host.
+    pub path: PathBuf,
+    /// With everything mounted below it.
+    pub recursive: bool,
+}
+
+impl RootfsPlan {
+    /// What the runtime has to clone before the container's init exists, and hand to [`Emitter::prepare`]; empty unless
+    /// the container has a user namespace.
+    ///
+    /// [`Emitter::prepare`]: crate::Emitter::prepare
+    pub fn inherited_sources(&self) -> Vec<InheritedSource> {
+        let root = InheritedSource { mount: None, path: self.rootfs.clone(), recursive: true };
+        let root = (self.rootfs_source == Source::Inherited).then_some(root);
+        let binds = self.mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Bind { source: path, recursive, from: Source::Inherited, .. } => {
+                Some(InheritedSource { mount: mount.index, path: path.clone(), recursive: *recursive })
+            }
+            _ => None,
+        });
+        root.into_iter().chain(binds).collect()
+    }
+}
+
+/// Plans a container's root file system.
+///
+/// # Errors
+/// Refuses mounts over `/` or inside `/proc`, mounts that lack a type or a source, and containers without a mount namespace.
+pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
+    if spec.namespace(NamespaceType::Mount).is_none() {
+        let problem = "the container shares the host's mount namespace: its mounts would be the host's";
+        return Err(Refusal::new("/linux/namespaces", problem, "add {\"type\": \"mount\"}"));
+    }
+    if input.rootfs == Path::new("/") {
+        let remedy = "bind-mount it at another path and name that";
+        return Err(Refusal::new("/root/path", "the host's own root cannot be a container's", remedy));
+    }
+    let linux = spec.linux.clone().unwrap_or_default();
+    let host_propagation = match linux.rootfs_propagation {
+        Some(RootfsPropagation::Private) => PRIVATE,
+        // Never shared, or the container's mounts would appear on the host. A bind mount that asks to be shared with the host
+        // is cloned while `/` still is.
+        _ => SLAVE,
+    };
+    let root_propagation = match linux.rootfs_propagation {
+        Some(RootfsPropagation::Shared) => Some(SHARED),
+        Some(RootfsPropagation::Unbindable) => Some(UNBINDABLE),
+        _ => None,
+    };
+    let inherits = input.user_namespace && input.privileged;
+    Ok(RootfsPlan {
+        rootfs: input.rootfs.to_owned(),
+        rootfs_source: if inherits { Source::Inherited } else { Source::Late },
+        host_propagation,
+        root_propagation,
+        read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
+        mounts: mounts::plan(spec, input, host_propagation)?,
+        devices: devices::plan(spec, input),
+        masked: hidden("maskedPaths", &linux.masked_paths)?,
+        read_only_paths: hidden("readonlyPaths", &linux.readonly_paths)?,
+        no_pivot: input.no_pivot,
+    })
+}
+
+/// The paths of one list, with their places for errors.
+fn hidden(list: &str, paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, Refusal> {
+    let each = |(i, path): (usize, &PathBuf)| {
+        let target = inside(path);
+        if target.as_os_str().is_empty() {
+            let remedy = "for a root that cannot be written, set root.readonly";
+            return Err(Refusal::new(format!("/linux/{list}/{i}"), "the root itself cannot be hidden", remedy));
+        }
+        Ok((format!("linux.{list}[{i}] {}", path.display()), target))
+    };
+    paths.iter().enumerate().map(each).collect()
+}

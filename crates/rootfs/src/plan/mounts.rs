@@ -1,0 +1,234 @@
+//! One entry of `mounts`: what kind of mount it is, with which flags, and whether it may be there.
+
+use std::path::{Path, PathBuf};
+
+use program::Resolve;
+use spec::{Mount, Refusal, Spec};
+
+use crate::options::{Attributes, Options, PRIVATE, Propagation, SHARED, SLAVE};
+use crate::path::inside;
+use crate::plan::{CgroupHierarchy, CgroupMounts, PlanInput};
+
+/// statfs(2)
+pub(crate) const PROC_SUPER_MAGIC: u32 = 0x9fa0;
+
+/// As many sources can be held open at once; a program has 256 slots, and other uses for them.
+const HELD_SOURCES_MAX: usize = 128;
+
+/// The files of procfs that may be covered: system-wide numbers that lxcfs and CRIU replace by the container's own.
+/// Anything else there could fool a runtime that writes to /proc (CVE-2019-16884, CVE-2019-19921).
+const COVERABLE: [&str; 10] = [
+    "proc/cpuinfo",
+    "proc/diskstats",
+    "proc/loadavg",
+    "proc/meminfo",
+    "proc/slabinfo",
+    "proc/stat",
+    "proc/swaps",
+    "proc/sys/crypto/fips_enabled",
+    "proc/sys/kernel/ns_last_pid",
+    "proc/uptime",
+];
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MountPlan {
+    /// Index in `mounts`; none for what the runtime mounts by itself.
+    pub(crate) index: Option<usize>,
+    pub(crate) place: String,
+    /// Below the root.
+    pub(crate) target: PathBuf,
+    /// How links on the way to the target are treated.
+    pub(crate) resolve: Resolve,
+    /// A file system type that the target must not turn out to be on, or 0.
+    pub(crate) avoid: u32,
+    pub(crate) kind: MountKind,
+    pub(crate) attributes: Attributes,
+    /// For the mounts below as well.
+    pub(crate) tree_attributes: Attributes,
+    pub(crate) propagation: Vec<Propagation>,
+    /// Read-only once everything inside is made.
+    pub(crate) read_only_late: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MountKind {
+    /// A copy of a mount of the host's. `procfs`: it must be one.
+    Bind { source: PathBuf, recursive: bool, from: Source, procfs: bool },
+    /// A new mount of a file system.
+    FileSystem { name: String, config: Vec<(String, Option<String>)> },
+    /// A change of what is mounted there.
+    Remount { config: Vec<(String, Option<String>)> },
+    /// A tmpfs with the container's cgroup of each hierarchy in it.
+    Cgroups(Vec<CgroupHierarchy>),
+}
+
+/// Who clones the source of a bind mount, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Init, when its turn comes.
+    Late,
+    /// Init, while its mounts are still peers of the host's, for the propagation asked for.
+    Early,
+    /// The runtime: init could not reach it.
+    Inherited,
+}
+
+pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>, host_propagation: u64) -> Result<Vec<MountPlan>, Refusal> {
+    let planner = Planner { input, host_propagation };
+    let plans = spec.mounts.iter().enumerate().map(|(i, mount)| planner.mount(i, mount));
+    let plans: Vec<MountPlan> = plans.collect::<Result<_, _>>()?;
+    let held = |plan: &&MountPlan| matches!(plan.kind, MountKind::Bind { from, .. } if from != Source::Late);
+    let held = plans.iter().filter(held).count() + plans.iter().filter(|plan| plan.read_only_late).count();
+    if held > HELD_SOURCES_MAX {
+        let problem = format!("{held} mounts are read-only tmpfs, shared with the host, or bound into a user namespace");
+        return Err(Refusal::new("/mounts", problem, format!("use at most {HELD_SOURCES_MAX} of them")));
+    }
+    Ok(plans)
+}
+
+struct Planner<'a> {
+    input: &'a PlanInput<'a>,
+    host_propagation: u64,
+}
+
+impl Planner<'_> {
+    fn mount(&self, index: usize, mount: &Mount) -> Result<MountPlan, Refusal> {
+        let pointer = format!("/mounts/{index}");
+        let target = inside(&mount.destination);
+        if target.as_os_str().is_empty() {
+            let remedy = "set root.path to what the root is to be";
+            return Err(Refusal::new(format!("{pointer}/destination"), "a mount would cover the root itself", remedy));
+        }
+        let mut options = Options::read(&mount.options);
+        if mount.kind.as_deref() == Some("bind") {
+            options.bind = options.bind.or(Some(false));
+        }
+        if options.bind != Some(true) {
+            options.fold_tree();
+        }
+        if !options.remount {
+            check_proc(mount, &target, &options, &pointer)?;
+        }
+        let kind = self.kind(mount, &target, &mut options, &pointer)?;
+        let fresh = matches!(kind, MountKind::FileSystem { .. } | MountKind::Cgroups(_));
+        let is_tmpfs = mount.kind.as_deref() == Some("tmpfs") || target == Path::new("dev");
+        // Targets of later mounts and devices are still to be made in there.
+        let read_only_late = fresh && is_tmpfs && options.attributes.read_only();
+        if read_only_late {
+            options.attributes = options.attributes.without_read_only();
+        }
+        let (resolve, avoid) = resolution(mount, &target);
+        Ok(MountPlan {
+            index: Some(index),
+            place: format!("mounts[{index}] {}", mount.destination.display()),
+            target,
+            resolve,
+            avoid,
+            kind,
+            attributes: options.attributes,
+            tree_attributes: options.tree_attributes,
+            propagation: options.propagation,
+            read_only_late,
+        })
+    }
+
+    fn kind(&self, mount: &Mount, target: &Path, options: &mut Options, pointer: &str) -> Result<MountKind, Refusal> {
+        if options.remount {
+            let config = if options.bind.is_some() { vec![] } else { superblock_config(options) };
+            return Ok(MountKind::Remount { config });
+        }
+        if let Some(recursive) = options.bind {
+            let Some(source) = &mount.source else {
+                let remedy = "set it to the file or folder that is to be mounted";
+                return Err(Refusal::new(format!("{pointer}/source"), "missing, and it is a bind mount", remedy));
+            };
+            let source = self.input.bundle.join(source);
+            let procfs = target == Path::new("proc");
+            return Ok(MountKind::Bind { source, recursive, from: self.source(options), procfs });
+        }
+        match mount.kind.as_deref() {
+            None | Some("none") => {
+                let remedy = "set it to the file system's type, or add the option bind";
+                Err(Refusal::new(format!("{pointer}/type"), "missing, and it is not a bind mount", remedy))
+            }
+            Some(name @ ("cgroup" | "cgroup2")) => self.cgroup(name, pointer),
+            Some(name) => Ok(MountKind::FileSystem { name: name.to_owned(), config: self.config(name, mount, options) }),
+        }
+    }
+
+    fn source(&self, options: &Options) -> Source {
+        let asks_for = |kind| options.propagation.iter().any(|propagation| propagation.kind == kind);
+        if self.input.user_namespace && self.input.privileged {
+            Source::Inherited
+        } else if asks_for(SHARED) || (asks_for(SLAVE) && self.host_propagation == PRIVATE) {
+            Source::Early
+        } else {
+            Source::Late
+        }
+    }
+
+    /// The container's own cgroup, always bound from the host: with a cgroup namespace it shows as `/` there all the same
+    /// (cgroup_show_path in kernel/cgroup/cgroup.c), and it is several times faster than a new mount.
+    fn cgroup(&self, name: &str, pointer: &str) -> Result<MountKind, Refusal> {
+        match &self.input.cgroups {
+            CgroupMounts::V1(_) if name == "cgroup2" => {
+                let remedy = "use the type cgroup";
+                Err(Refusal::new(format!("{pointer}/type"), "the container's cgroups are of version 1", remedy))
+            }
+            CgroupMounts::V1(hierarchies) => Ok(MountKind::Cgroups(hierarchies.clone())),
+            CgroupMounts::V2(folder) => {
+                let source = folder.clone();
+                Ok(MountKind::Bind { source, recursive: false, from: Source::Late, procfs: false })
+            }
+            CgroupMounts::None => {
+                let problem = "the container has no cgroup that could be shown";
+                Err(Refusal::new(format!("{pointer}/type"), problem, "remove the mount"))
+            }
+        }
+    }
+
+    /// What fsconfig(2) is given for a new mount.
+    fn config(&self, name: &str, mount: &Mount, options: &Options) -> Vec<(String, Option<String>)> {
+        let source = mount.source.as_ref().map(|source| source.to_string_lossy().into_owned());
+        let mut config: Vec<_> = source.map(|source| ("source".to_owned(), Some(source))).into_iter().collect();
+        // mount(2) makes the superblock read-only as well. A tmpfs has things to be made in it first.
+        if options.attributes.read_only() && name != "tmpfs" {
+            config.push(("ro".to_owned(), None));
+        }
+        config.extend(superblock_config(options));
+        // The kernel labels these by its policy.
+        let labelled = !matches!(name, "proc" | "sysfs" | "mqueue");
+        if let Some(label) = self.input.mount_label.filter(|_| labelled) {
+            config.push(("context".to_owned(), Some(label.to_owned())));
+        }
+        config
+    }
+}
+
+fn superblock_config(options: &Options) -> Vec<(String, Option<String>)> {
+    let flags = options.superblock.iter().map(|&flag| (flag.to_owned(), None));
+    flags.chain(options.data.iter().cloned()).collect()
+}
+
+/// procfs may be mounted at `/proc`, some of its files may be covered, and nothing else.
+fn check_proc(mount: &Mount, target: &Path, options: &Options, pointer: &str) -> Result<(), Refusal> {
+    let is_procfs = target == Path::new("proc") && (options.bind.is_some() || mount.kind.as_deref() == Some("proc"));
+    let allowed = is_procfs || COVERABLE.iter().any(|path| target == Path::new(path));
+    if allowed || !target.starts_with("proc") {
+        return Ok(());
+    }
+    let problem = format!("`{}` would cover a part of procfs", mount.destination.display());
+    Err(Refusal::new(format!("{pointer}/destination"), problem, "mount it outside /proc; at /proc only the type proc can be"))
+}
+
+/// `/proc` and `/sys` must be real folders (CVE-2019-19921); other targets may be behind links, which must not lead into
+/// procfs, where [`check_proc`] cannot see it.
+fn resolution(mount: &Mount, target: &Path) -> (Resolve, u32) {
+    let kernels = matches!(mount.kind.as_deref(), Some("proc" | "sysfs"));
+    if kernels || target.starts_with("proc") || target == Path::new("sys") {
+        (Resolve::NoLinks, 0)
+    } else {
+        (Resolve::InRoot, PROC_SUPER_MAGIC)
+    }
+}
