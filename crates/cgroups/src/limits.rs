@@ -120,8 +120,8 @@ pub const TABLE: &[Limit] = &[
     },
     Limit {
         pointer: "/cpu/idle",
-        v1: Place::File("cpu", "cpu.idle", |r| one(cpu(r, |c| c.idle))),
-        v2: Place::File("cpu", "cpu.idle", |r| one(cpu(r, |c| c.idle))),
+        v1: Place::File("cpu", "cpu.idle", |r| zero_is_optional(cpu(r, |c| c.idle))),
+        v2: Place::File("cpu", "cpu.idle", |r| zero_is_optional(cpu(r, |c| c.idle))),
         systemd: Some("CPUWeight"),
     },
     Limit {
@@ -138,8 +138,8 @@ pub const TABLE: &[Limit] = &[
     },
     Limit {
         pointer: "/cpu/burst",
-        v1: Place::File("cpu", "cpu.cfs_burst_us", burst),
-        v2: Place::File("cpu", "cpu.max.burst", burst),
+        v1: Place::File("cpu", "cpu.cfs_burst_us", |r| zero_is_optional(cpu(r, |c| c.burst))),
+        v2: Place::File("cpu", "cpu.max.burst", |r| zero_is_optional(cpu(r, |c| c.burst))),
         systemd: None,
     },
     Limit {
@@ -366,10 +366,9 @@ fn cpu_max(resources: &Resources) -> Result<Vec<Setting>, Refusal> {
     })
 }
 
-fn burst(resources: &Resources) -> Result<Vec<Setting>, Refusal> {
-    // No burst is what a kernel without the file does (Linux 5.14 has it).
-    let value = cpu(resources, |c| c.burst);
-    if value == Some(0) { optional(one(value)) } else { one(value) }
+/// For limits of newer kernels: 0 is what a kernel without the file does.
+fn zero_is_optional<T: ToString + PartialEq + Default>(value: Option<T>) -> Result<Vec<Setting>, Refusal> {
+    if value == Some(T::default()) { optional(one(value)) } else { one(value) }
 }
 
 fn pids(resources: &Resources) -> Result<Vec<Setting>, Refusal> {

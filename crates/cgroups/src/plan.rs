@@ -278,6 +278,7 @@ mod tests {
                 &["cpu.cfs_period_us 20000", "cpu.cfs_quota_us 5000", "cpu.cfs_burst_us 1000"],
                 Ok(&["cpu.max 5000 20000", "cpu.max.burst 1000"]),
             ),
+            (json!({"cpu": {"idle": 0}}), &["cpu.idle? 0"], Ok(&["cpu.idle? 0"])),
             (json!({"cpu": {"burst": 0}}), &["cpu.cfs_burst_us? 0"], Ok(&["cpu.max.burst? 0"])),
             (json!({"cpu": {"realtimePeriod": 9}}), &["cpu.rt_period_us 9"], Err("/cpu/realtimePeriod")),
             (json!({"cpu": {"realtimeRuntime": 9}}), &["cpu.rt_runtime_us 9"], Err("/cpu/realtimeRuntime")),
@@ -475,6 +476,11 @@ mod tests {
         assert_eq!(refusal(json!({"network": {"classID": 5}}), &layout).pointer, "/linux/resources/network/classID");
         layout.v1.retain(|hierarchy| hierarchy.controllers[0] != "devices");
         assert_eq!(refusal(json!({}), &layout).pointer, "/linux/resources/devices");
+        let plain = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}], "pids": {"limit": -1}});
+        let mut layout = v2();
+        layout.unified.as_mut().unwrap().controllers.clear();
+        assert_eq!(limits(plain.clone(), &layout), [""; 0]);
+        assert_eq!(planned(plain, &layout).warnings.len(), 2);
         assert_eq!(refusal(json!({}), &Layout::default()).pointer, "/linux/cgroupsPath");
     }
 

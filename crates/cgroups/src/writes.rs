@@ -79,6 +79,11 @@ fn lower_limit(
                 return Ok(());
             }
             let Some(dir) = position(dirs, Version::V2, controller) else {
+                if settings.iter().all(asks_for_nothing) {
+                    let why = format!("cgroup controller \"{controller}\" is not available");
+                    lowered.warnings.push(format!("{base}{}: left out: {why}", at(&settings)));
+                    return Ok(());
+                }
                 return Err(no_controller(at(&settings), controller));
             };
             need(lowered, controller, format!("{base}{}", at(&settings)));
@@ -120,6 +125,12 @@ fn lower_unified(resources: &Resources, dirs: &[Dir], base: &str, lowered: &mut 
         push(lowered, unified, file, &pointer, base, vec![setting]);
     }
     Ok(())
+}
+
+/// Engines send "no limit" and 0 for controllers that the host does not have: Podman for pids, the kubelet for each size of
+/// huge pages.
+fn asks_for_nothing(setting: &Setting) -> bool {
+    ["0", "-1", "max"].contains(&setting.value.as_str())
 }
 
 fn push(lowered: &mut Lowered, dir: usize, file: &str, pointer: &str, base: &str, settings: Vec<Setting>) {

@@ -17,13 +17,15 @@ use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Kills and removes whatever the test leaves.
+/// Kills and removes whatever the test leaves, with the parent directory: the product leaves that, as other containers may
+/// be about to use it.
 struct Cleanup(CgroupRecord);
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
         let killed = self.0.kill_all(LIMIT);
         let removed = self.0.remove();
+        remove_parents(&self.0);
         if !std::thread::panicking() {
             killed.unwrap();
             removed.unwrap();
@@ -55,8 +57,7 @@ fn name(test: &str) -> String {
     format!("/lightship-test-{}-{test}/container", std::process::id())
 }
 
-/// The parent directory: the product leaves it, as other containers may be about to use it.
-fn remove_parent(record: &CgroupRecord) {
+fn remove_parents(record: &CgroupRecord) {
     for parent in record.dirs.iter().filter_map(|dir| dir.path.parent()) {
         let _ = std::fs::remove_dir(parent);
     }
@@ -177,7 +178,6 @@ fn life_of_a_container_on_v1() {
     record.kill_all(LIMIT).unwrap();
     record.remove().unwrap();
     assert!(record.stats().is_err());
-    remove_parent(record);
 }
 
 #[test]
@@ -214,8 +214,6 @@ fn updates_go_both_ways() {
     assert!(error.starts_with("/linux/resources/cpu/cpus: cannot set /sys/fs/cgroup/"), "{error}");
     let error = update(json!({"unified": {"nothing.max": "1"}})).unwrap_err();
     assert!(matches!(error, Error::Refused(_)), "{error}");
-    drop(cleanup);
-    remove_parent(&plan_record(&plan));
 }
 
 /// The record of a plan whose directories are gone again.
@@ -227,11 +225,10 @@ fn plan_record(plan: &CgroupPlan) -> CgroupRecord {
 fn a_failed_create_leaves_nothing() {
     let Some(layout) = host_with_v1() else { return };
     let plan = plan("failed", json!({"cpu": {"cpus": "9000"}}), &layout);
-    let record = plan.record().unwrap();
-    let error = plan.create(&record).unwrap_err();
+    let cleanup = Cleanup(plan.record().unwrap());
+    let error = plan.create(&cleanup.0).unwrap_err();
     assert!(matches!(&error, Error::Limit { pointer, .. } if pointer == "/linux/resources/cpu/cpus"), "{error}");
-    assert_gone(&record);
-    remove_parent(&record);
+    assert_gone(&cleanup.0);
 }
 
 #[test]
@@ -260,7 +257,6 @@ fn an_existing_cgroup_is_used_if_idle_and_never_removed() {
     assert!(path.exists());
     drop(cleanup);
     assert!(!path.exists());
-    remove_parent(&record);
 }
 
 #[test]
@@ -273,7 +269,7 @@ fn a_directory_that_appears_meanwhile_is_left_alone() {
     assert!(matches!(error, Error::Taken { .. }), "{error}");
     assert!(plan.dirs[0].path.exists());
     std::fs::remove_dir(&plan.dirs[0].path).unwrap();
-    remove_parent(&record);
+    remove_parents(&record);
 }
 
 #[test]
@@ -310,7 +306,6 @@ fn life_of_a_container_on_v2() {
     assert_eq!(pids(record), [0; 0]);
     record.remove().unwrap();
     assert_gone(record);
-    remove_parent(record);
 }
 
 #[test]
@@ -330,8 +325,6 @@ fn the_device_filter_refuses_what_no_rule_allows() {
 
     let open = Command::new("/bin/sh").args(["-c", &format!(": < {denied}")]).status().unwrap();
     assert!(open.success(), "outside of the container it stays open");
-    drop(cleanup);
-    remove_parent(&plan_record(&plan));
 }
 
 #[test]
@@ -350,7 +343,6 @@ fn killing_without_cgroup_kill() {
     assert_eq!(process.wait().signal(), Some(9));
     record.remove().unwrap();
     assert_gone(record);
-    remove_parent(record);
 }
 
 #[test]
@@ -363,7 +355,6 @@ fn removal_waits_for_processes_that_are_leaving() {
     cleanup.0.remove().unwrap();
     assert!(process.wait().success());
     assert_gone(&cleanup.0);
-    remove_parent(&cleanup.0);
 }
 
 #[test]
@@ -423,7 +414,6 @@ fn a_free_controller_of_a_hybrid_host_is_used() {
     assert_eq!(std::fs::read_to_string(dir.join("hugetlb.2MB.max")).unwrap(), "2097152\n");
     assert!(cleanup.0.stats().unwrap().hugetlb.contains_key("2MB"));
     drop(cleanup);
-    remove_parent(&plan_record(&plan));
     if !was_enabled {
         rustix::fs::open(&control, rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty())
             .and_then(|fd| rustix::io::write(fd, b"-hugetlb"))
@@ -442,6 +432,4 @@ fn a_delegated_cgroup_belongs_to_the_container() {
     let dir = cleanup.0.unified().unwrap();
     let owner = |file: &str| std::fs::metadata(dir.join(file)).unwrap().uid();
     assert_eq!((owner("."), owner("cgroup.procs"), owner("cgroup.max.depth")), (100_000, 100_000, 0));
-    drop(cleanup);
-    remove_parent(&plan_record(&plan));
 }
