@@ -61,9 +61,9 @@ impl<'p> Emitter<'p> {
             inherited().filter_map(|(source, &slot)| source.mount.map(|index| (index, slot))).collect();
         // While `/` is what the host has, and not its slave yet.
         for mount in &plan.mounts {
-            if let (Some(index), MountKind::Bind { source, recursive, from: Source::Early, .. }) = (mount.index, &mount.kind) {
+            if let MountKind::Bind { source, recursive, from: Source::Early, .. } = &mount.kind {
                 b.place(&mount.place);
-                sources.insert(index, open_tree(source, *recursive, b));
+                sources.insert(mount.index, open_tree(source, *recursive, b));
             }
         }
         b.place(format!("rootfs {}", plan.rootfs.display()));
@@ -165,10 +165,10 @@ fn open_tree(path: &Path, recursive: bool, b: &mut ProgramBuilder) -> Slot {
     out
 }
 
-/// A detached copy of the mount that `dir` is on, from `dir` on.
-fn clone_of(dir: Slot, recursive: bool, b: &mut ProgramBuilder) -> Slot {
+/// A detached copy of the mount that an open file is on, with nothing but the file.
+fn clone_of(file: Slot, b: &mut ProgramBuilder) -> Slot {
     let (out, path) = (b.slot(), b.text(""));
-    b.push(Op::OpenTree { dir, out, flags: EMPTY_PATH | CLONE | if recursive { RECURSIVE } else { 0 }, path });
+    b.push(Op::OpenTree { dir: file, out, flags: EMPTY_PATH | CLONE, path });
     out
 }
 

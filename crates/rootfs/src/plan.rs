@@ -11,7 +11,7 @@ use crate::options::{PRIVATE, SHARED, SLAVE, UNBINDABLE};
 use crate::path::inside;
 
 pub(crate) use devices::{DevicePlan, Node};
-pub(crate) use mounts::{MountKind, MountPlan, Source};
+pub(crate) use mounts::{MountKind, MountPlan, PROC_SUPER_MAGIC, Source};
 
 /// What the plan must know beyond the configuration.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ impl RootfsPlan {
         let root = (self.rootfs_source == Source::Inherited).then_some(root);
         let binds = self.mounts.iter().filter_map(|mount| match &mount.kind {
             MountKind::Bind { source: path, recursive, from: Source::Inherited, .. } => {
-                Some(InheritedSource { mount: mount.index, path: path.clone(), recursive: *recursive })
+                Some(InheritedSource { mount: Some(mount.index), path: path.clone(), recursive: *recursive })
             }
             _ => None,
         });

@@ -1,38 +1,42 @@
 //! The entries of `mounts`, in their order: a mount is made detached, gets its flags, and is then attached at its target.
 
-use std::path::Path;
-
 use program::{Op, ProgramBuilder, Resolve, Slot};
 
 use super::{
-    EMPTY_PATH, Emitter, O_PATH, change, clone_of, configure, file_system, mount_new, open, open_tree, propagate, same_mount,
+    Emitter, O_DIRECTORY, O_PATH, change, configure, file_system, mount_new, open, open_tree, propagate, same_mount,
     text,
 };
 use crate::options::{Attributes, Propagation, SLAVE};
-use crate::plan::{CgroupHierarchy, MountKind, MountPlan, Source};
+use crate::plan::{CgroupHierarchy, MountKind, MountPlan, PROC_SUPER_MAGIC, Source};
 
 impl Emitter<'_> {
     /// Mounts everything of `mounts`.
     pub fn mounts(&mut self, b: &mut ProgramBuilder) {
         let plan = self.plan;
-        for (i, mount) in plan.mounts.iter().enumerate() {
+        for mount in &plan.mounts {
             b.place(&mount.place);
             match &mount.kind {
                 MountKind::Bind { source, recursive, from, procfs } => {
-                    let tree = self.source(mount, source, *recursive, *procfs, b);
-                    let cut = (*from == Source::Inherited).then_some(Propagation { kind: SLAVE, recursive: true });
-                    adjust(tree, mount, mount.attributes, cut, *recursive, b);
+                    let held = self.sources.get(&mount.index);
+                    let tree = held.copied().unwrap_or_else(|| open_tree(source, *recursive, b));
+                    if *procfs {
+                        check_procfs(tree, b);
+                    }
+                    if *from == Source::Inherited {
+                        // The runtime cloned it from the host's mounts, whose peer it still is: what is mounted below it in the
+                        // container must not appear there, as it would not if init had cloned it (mount_namespaces(7)).
+                        b.push(propagate(tree, SLAVE, true));
+                    }
+                    adjust(tree, mount, *recursive, b);
                     self.attach(mount, tree, b);
                 }
                 MountKind::FileSystem { name, config } => {
                     let fs = file_system(name, b);
-                    for (key, value) in config {
-                        configure(fs, key, value.as_deref(), b);
-                    }
+                    configure_all(fs, config, b);
                     let tree = mount_new(fs, mount.attributes, b);
-                    adjust(tree, mount, Attributes::default(), None, false, b);
+                    spread(tree, &mount.propagation, b);
                     if mount.read_only_late {
-                        self.read_only_late.push((i, same_mount(tree, b)));
+                        self.read_only_late.push((mount.index, same_mount(tree, b)));
                     }
                     self.attach(mount, tree, b);
                 }
@@ -42,29 +46,87 @@ impl Emitter<'_> {
         }
     }
 
-    fn source(&self, mount: &MountPlan, source: &Path, recursive: bool, procfs: bool, b: &mut ProgramBuilder) -> Slot {
-        let held = mount.index.and_then(|index| self.sources.get(&index).copied());
-        match held {
-            Some(tree) => tree,
-            None => open_tree(source, recursive, b),
-        }
-    }
-
     fn attach(&self, mount: &MountPlan, tree: Slot, b: &mut ProgramBuilder) {
         let (out, path) = (b.slot(), text(&mount.target, b));
         b.push(Op::MountPoint { root: self.root, resolve: mount.resolve, like: tree, out, avoid: mount.avoid, path });
         b.push(Op::MoveMount { from: tree, to: out });
     }
 
+    /// Changes what the options name and leaves the rest as it is.
     fn remount(&self, mount: &MountPlan, config: &[(String, Option<String>)], b: &mut ProgramBuilder) {
-        todo!()
+        let there = open(self.root, mount.resolve, O_PATH, &mount.target, b);
+        if !config.is_empty() {
+            let fs = b.slot();
+            b.push(Op::FsPick { mount: there, out: fs });
+            configure_all(fs, config, b);
+            b.push(Op::FsReconfigure { fs });
+        }
+        adjust(there, mount, true, b);
+        b.push(Op::Close { fd: there });
     }
 
+    /// A tmpfs with the container's cgroup of each hierarchy, and links for the controllers that share one.
     fn cgroups(&self, mount: &MountPlan, hierarchies: &[CgroupHierarchy], b: &mut ProgramBuilder) {
-        todo!()
+        let fs = file_system("tmpfs", b);
+        configure(fs, "source", Some("cgroup"), b);
+        configure(fs, "mode", Some("755"), b);
+        let attributes = mount.attributes.without_read_only();
+        let tmpfs = mount_new(fs, Attributes { set: attributes.set | Attributes::INERT.set, ..attributes }, b);
+        spread(tmpfs, &mount.propagation, b);
+        let folder = same_mount(tmpfs, b);
+        self.attach(mount, tmpfs, b);
+        for CgroupHierarchy { name, links, folder: source } in hierarchies {
+            let tree = open_tree(source, false, b);
+            adjust(tree, mount, false, b);
+            let (out, path) = (b.slot(), b.text(name));
+            b.push(Op::MountPoint { root: folder, resolve: Resolve::NoLinks, like: tree, out, avoid: 0, path });
+            b.push(Op::MoveMount { from: tree, to: out });
+            for link in links {
+                let (path, target) = (b.text(link), b.text(name));
+                b.push(Op::Symlink { root: folder, path, target });
+            }
+        }
+        if mount.attributes.read_only() {
+            b.push(change(folder, Attributes::READ_ONLY, false));
+        }
+        b.push(Op::Close { fd: folder });
     }
 }
 
-fn adjust(tree: Slot, mount: &MountPlan, attributes: Attributes, cut: Option<Propagation>, recursive: bool, b: &mut ProgramBuilder) {
-    todo!()
+/// What is bound to `/proc` must be a procfs (CVE-2019-16884).
+fn check_procfs(tree: Slot, b: &mut ProgramBuilder) {
+    let (out, path) = (b.slot(), b.text("."));
+    let flags = O_PATH | O_DIRECTORY;
+    b.push(Op::Open { dir: tree, resolve: Resolve::Host, out, flags, magic: PROC_SUPER_MAGIC, path });
+    b.push(Op::Close { fd: out });
+}
+
+fn configure_all(fs: Slot, config: &[(String, Option<String>)], b: &mut ProgramBuilder) {
+    for (key, value) in config {
+        configure(fs, key, value.as_deref(), b);
+    }
+}
+
+/// Gives an existing mount or a copy of one its flags and propagation; `tree` if there may be more mounts below it.
+fn adjust(mount: Slot, plan: &MountPlan, tree: bool, b: &mut ProgramBuilder) {
+    let propagation = plan.propagation.as_slice();
+    // A single mount takes its flags and its propagation in one call.
+    let (propagation, merged) = match propagation.split_first() {
+        Some((first, rest)) if !tree && !plan.attributes.is_empty() => (rest, first.kind),
+        _ => (propagation, 0),
+    };
+    if !plan.attributes.is_empty() {
+        let Attributes { set, clear } = plan.attributes;
+        b.push(Op::SetAttr { mount, userns: Slot::NONE, recursive: 0, set, clear, propagation: merged });
+    }
+    if !plan.tree_attributes.is_empty() {
+        b.push(change(mount, plan.tree_attributes, true));
+    }
+    spread(mount, propagation, b);
+}
+
+fn spread(mount: Slot, propagation: &[Propagation], b: &mut ProgramBuilder) {
+    for Propagation { kind, recursive } in propagation {
+        b.push(propagate(mount, *kind, *recursive));
+    }
 }

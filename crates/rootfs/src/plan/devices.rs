@@ -53,7 +53,8 @@ pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>) -> DevicePlan {
         .filter(|node| node.target != Path::new("dev/ptmx"))
         .filter(|node| own_dev || !node.target.starts_with(dev))
         .collect();
-    let mut nodes: Vec<Node> = if own_dev { DEFAULT.iter().map(|device| default_node(device, bind)).collect() } else { vec![] };
+    let mut nodes: Vec<Node> =
+        if own_dev { DEFAULT.iter().map(|device| default_node(device, bind)).collect() } else { vec![] };
     nodes.retain(|node| listed.iter().all(|other| other.target != node.target));
     nodes.extend(listed);
     DevicePlan { own_dev, nodes }

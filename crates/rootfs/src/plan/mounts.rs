@@ -33,8 +33,8 @@ const COVERABLE: [&str; 10] = [
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MountPlan {
-    /// Index in `mounts`; none for what the runtime mounts by itself.
-    pub(crate) index: Option<usize>,
+    /// Index in `mounts`.
+    pub(crate) index: usize,
     pub(crate) place: String,
     /// Below the root.
     pub(crate) target: PathBuf,
@@ -81,7 +81,8 @@ pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>, host_propagation: u64) ->
     let held = |plan: &&MountPlan| matches!(plan.kind, MountKind::Bind { from, .. } if from != Source::Late);
     let held = plans.iter().filter(held).count() + plans.iter().filter(|plan| plan.read_only_late).count();
     if held > HELD_SOURCES_MAX {
-        let problem = format!("{held} mounts are read-only tmpfs, shared with the host, or bound into a user namespace");
+        let problem =
+            format!("{held} mounts are read-only tmpfs, shared with the host, or bound into a user namespace");
         return Err(Refusal::new("/mounts", problem, format!("use at most {HELD_SOURCES_MAX} of them")));
     }
     Ok(plans)
@@ -111,7 +112,7 @@ impl Planner<'_> {
             check_proc(mount, &target, &options, &pointer)?;
         }
         let kind = self.kind(mount, &target, &mut options, &pointer)?;
-        let fresh = matches!(kind, MountKind::FileSystem { .. } | MountKind::Cgroups(_));
+        let fresh = matches!(kind, MountKind::FileSystem { .. });
         let is_tmpfs = mount.kind.as_deref() == Some("tmpfs") || target == Path::new("dev");
         // Targets of later mounts and devices are still to be made in there.
         let read_only_late = fresh && is_tmpfs && options.attributes.read_only();
@@ -120,7 +121,7 @@ impl Planner<'_> {
         }
         let (resolve, avoid) = resolution(mount, &target);
         Ok(MountPlan {
-            index: Some(index),
+            index,
             place: format!("mounts[{index}] {}", mount.destination.display()),
             target,
             resolve,
@@ -153,7 +154,9 @@ impl Planner<'_> {
                 Err(Refusal::new(format!("{pointer}/type"), "missing, and it is not a bind mount", remedy))
             }
             Some(name @ ("cgroup" | "cgroup2")) => self.cgroup(name, pointer),
-            Some(name) => Ok(MountKind::FileSystem { name: name.to_owned(), config: self.config(name, mount, options) }),
+            Some(name) => {
+                Ok(MountKind::FileSystem { name: name.to_owned(), config: self.config(name, mount, options) })
+            }
         }
     }
 
@@ -219,7 +222,11 @@ fn check_proc(mount: &Mount, target: &Path, options: &Options, pointer: &str) ->
         return Ok(());
     }
     let problem = format!("`{}` would cover a part of procfs", mount.destination.display());
-    Err(Refusal::new(format!("{pointer}/destination"), problem, "mount it outside /proc; at /proc only the type proc can be"))
+    Err(Refusal::new(
+        format!("{pointer}/destination"),
+        problem,
+        "mount it outside /proc; at /proc only the type proc can be",
+    ))
 }
 
 /// `/proc` and `/sys` must be real folders (CVE-2019-19921); other targets may be behind links, which must not lead into
