@@ -6,12 +6,11 @@
 pub mod args;
 pub mod command_line;
 pub mod commands;
-mod engine_stub;
 mod error;
 pub mod global;
 pub mod log;
 pub mod output;
 pub mod signal;
 
-pub(crate) use engine_stub as engine;
+pub(crate) use ::engine;
 pub use error::Error;

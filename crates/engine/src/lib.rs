@@ -1,1 +1,65 @@
-//! (to be written)
+//! The operations on containers: plan, apply, and what later commands do with what is recorded.
+//!
+//! One file for each operation, named after its command. [`plan`] is pure; [`create`](Runtime::create) reads as the list of
+//! steps that design and specification ask for. Nothing here prints, exits or changes the process, so that a shim with
+//! threads can use it as well as the command line.
+
+mod bundle;
+mod console;
+mod container;
+mod create;
+mod delete;
+mod error;
+mod events;
+mod exec;
+mod hooks;
+mod host;
+mod kill;
+mod launch;
+mod list;
+mod pause;
+mod plan;
+mod process;
+mod ps;
+mod run;
+mod seccomp;
+mod socket;
+mod start;
+mod state;
+mod terminal;
+mod update;
+
+use std::path::PathBuf;
+
+pub use create::CreateOptions;
+pub use error::Error;
+pub use exec::{ExecOptions, UserSpec};
+pub use host::HostFacts;
+pub use list::Listed;
+pub use plan::{ContainerPlan, PlanOptions, plan};
+pub use run::RunOptions;
+pub use state::StateDocument;
+pub use update::IntelRdtUpdate;
+
+/// Whether the runtime takes itself to be without root's privileges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rootless {
+    /// Without privileges if the effective user is not root.
+    #[default]
+    Auto,
+    /// Without.
+    Yes,
+    /// With.
+    No,
+}
+
+/// A runtime: where its containers are recorded, and how it makes their cgroups.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// The state root (`--root`).
+    pub root: PathBuf,
+    /// Who makes cgroups.
+    pub cgroup_manager: cgroups::Manager,
+    /// `--rootless`.
+    pub rootless: Rootless,
+}

@@ -1,5 +1,7 @@
 //! The child's side: what it joins and names itself.
 
+use std::io;
+
 use program::{Op, ProgramBuilder, Slot};
 use spec::{NamespaceType, NetworkMode};
 
@@ -7,22 +9,26 @@ use crate::apply::Joined;
 use crate::plan::{NamespacePlan, Strategy, kind_flag};
 
 /// Joins existing namespaces, first of all the user namespace, which gives the right to join those that it owns.
-pub fn emit_joins(plan: &NamespacePlan, joined: Vec<Joined>, b: &mut ProgramBuilder) {
+///
+/// # Errors
+/// A descriptor cannot be duplicated for the child.
+pub fn emit_joins(plan: &NamespacePlan, joined: &[Joined], b: &mut ProgramBuilder) -> io::Result<()> {
     if plan.strategy == Strategy::Launcher && plan.id_maps.is_some() {
-        return;
+        return Ok(());
     }
-    let mut joined: Vec<Joined> =
-        joined.into_iter().filter(|joined| !joined.own && joined.kind != NamespaceType::Pid).collect();
+    let mut joined: Vec<&Joined> =
+        joined.iter().filter(|joined| !joined.own && joined.kind != NamespaceType::Pid).collect();
     joined.sort_by_key(|joined| joined.kind != NamespaceType::User);
     for Joined { kind, fd, .. } in joined {
         b.place(format!("linux.namespaces {kind}"));
-        let fd = b.inherit(fd);
-        b.push(Op::Setns { fd, kind: kind_flag(kind) as u32 });
-        if kind == NamespaceType::User {
+        let fd = b.inherit(fd.try_clone()?);
+        b.push(Op::Setns { fd, kind: kind_flag(*kind) as u32 });
+        if *kind == NamespaceType::User {
             b.push(Op::SetIds { uid: 0, gid: 0 });
         }
         b.push(Op::Close { fd });
     }
+    Ok(())
 }
 
 /// Joins the namespaces of a running container through the pidfd of its init: all at once, so that either every one is

@@ -5,4 +5,5 @@ pub mod arch;
 pub mod bpf;
 pub mod memfd;
 pub mod process;
+pub mod signal;
 pub mod spawn;

@@ -43,3 +43,15 @@ pub fn namespace_kind(namespace: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: the request takes no argument.
     check(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE as _) }).map(|kind| kind as u64)
 }
+
+/// Sends a signal of any number to a process (pidfd_send_signal(2), Linux 5.1).
+///
+/// # Errors
+/// `ESRCH` when it has ended; `EINVAL` for a number that is no signal.
+pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: without a siginfo the call takes plain numbers.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

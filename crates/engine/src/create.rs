@@ -1,0 +1,350 @@
+//! `create`: from a bundle to a process that waits for `start`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use cgroups::CgroupRecord;
+use namespaces::Joined;
+use program::{Op, ProgramBuilder, Slot};
+use rustix::mount::OpenTreeFlags;
+use spec::{Linux, Spec, State, Status};
+use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, StateRoot, Undo};
+
+use crate::container::state_of;
+use crate::hooks::{self, InitHooks};
+use crate::launch::{Into, Launch, LaunchPlan};
+use crate::plan::PlanOptions;
+use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, process, seccomp, socket};
+
+/// Init waits here for the hooks that the runtime runs.
+pub(crate) const GATE_HOOKS: u32 = 1;
+/// Init is ready, and waits for the record of it to be written.
+pub(crate) const GATE_READY: u32 = 2;
+/// The type of procfs (statfs(2)).
+const PROC_SUPER_MAGIC: u32 = 0x9fa0;
+
+/// The flags of `create`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// The bundle's folder.
+    pub bundle: PathBuf,
+    /// Another file than the bundle's config.json.
+    pub config: Option<PathBuf>,
+    /// Where the terminal's master is sent to.
+    pub console_socket: Option<PathBuf>,
+    /// Where the process's pidfd is sent to.
+    pub pidfd_socket: Option<PathBuf>,
+    /// The file for the process id.
+    pub pid_file: Option<PathBuf>,
+    /// Change the root without pivot_root(2).
+    pub no_pivot: bool,
+    /// Leave the container in the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Further descriptors that the container keeps, from 3 on.
+    pub preserve_fds: u32,
+}
+
+/// A container that waits for `start`, and what a caller who stays with it needs.
+pub(crate) struct Created {
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// What is known before anything is made.
+pub(crate) struct Request<'a> {
+    id: ContainerId,
+    config: Vec<u8>,
+    spec: Spec,
+    pub(crate) plan: ContainerPlan,
+    host: HostFacts,
+    joined: Vec<Joined>,
+    options: &'a CreateOptions,
+    preserve_fds: u32,
+    bundle: PathBuf,
+    rootfs: PathBuf,
+}
+
+impl Runtime {
+    /// Makes a container. It returns when its process waits for `start`, the hooks of create have run, and the pid file is
+    /// there. On an error nothing is left.
+    ///
+    /// # Errors
+    /// What the configuration asks for and cannot be had, or what the kernel refused.
+    pub fn create(&self, id: &str, options: &CreateOptions) -> Result<(), Error> {
+        let request = self.request(id, options)?;
+        let console = console::connect(options.console_socket.as_deref())?;
+        console::check(request.plan.terminal.is_some(), console.is_some(), true)?;
+        self.create_requested(request, console).map(drop)
+    }
+
+    /// Makes what was requested, with the socket for the terminal already open.
+    pub(crate) fn create_requested(&self, request: Request<'_>, console: Option<OwnedFd>) -> Result<Created, Error> {
+        let mut entry = StateRoot::open(&self.root)?.begin(&request.id)?;
+        match self.make(&request, &mut entry, console) {
+            Ok(created) => Ok(created),
+            Err(error) => {
+                delete::undo_create(
+                    entry,
+                    &request.spec.hooks,
+                    &request.state_when_failed(),
+                    matches!(error, Error::Hook { .. }),
+                );
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads, decides and refuses: nothing is changed here.
+    pub(crate) fn request<'a>(&self, id: &str, options: &'a CreateOptions) -> Result<Request<'a>, Error> {
+        let id = ContainerId::parse(id)?;
+        let bundle = bundle::folder(&options.bundle)?;
+        let path = options.config.clone().unwrap_or_else(|| bundle.join(CONFIG));
+        let config = bundle::read_document("configuration", &path)?;
+        let mut spec = Spec::from_bytes(&config).map_err(|error| Error::Unreadable { path, error })?;
+        let rootfs = bundle::rootfs(&bundle, &spec)?;
+        let preserve_fds = match &mut spec.process {
+            Some(process) => process::preserved_fds(options.preserve_fds, process),
+            None => options.preserve_fds,
+        };
+        let host = HostFacts::probe(self.rootless)?;
+        let plan = crate::plan(
+            &spec,
+            &host,
+            &PlanOptions {
+                id: id.to_string(),
+                bundle: bundle.clone(),
+                rootfs: rootfs.clone(),
+                cgroup_manager: self.cgroup_manager,
+                no_pivot: options.no_pivot,
+                no_new_keyring: options.no_new_keyring,
+                filter: spec.linux.as_ref().map(seccomp::filter).transpose()?.flatten(),
+            },
+        )?;
+        plan.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let joined = namespaces::open_joins(&plan.namespaces)?;
+        Ok(Request { id, config, spec, plan, host, joined, options, preserve_fds, bundle, rootfs })
+    }
+
+    /// Makes everything, in an order in which each thing is written down before it is made.
+    fn make(&self, request: &Request<'_>, entry: &mut Locked, console: Option<OwnedFd>) -> Result<Created, Error> {
+        let cgroup = make_cgroup(request, entry)?;
+        let listener = socket::listen(entry)?;
+        entry.write(CONFIG, &request.config)?;
+        let (mut builder, mut init_hooks) = (ProgramBuilder::new(), None);
+        let unified = emit(request, &cgroup, listener, console, &mut builder, &mut init_hooks)?;
+        let mut launch = Launch::new(
+            builder,
+            &LaunchPlan {
+                ignored_signals: request.host.ignored_signals,
+                preserve_fds: request.preserve_fds,
+                cgroup: unified.as_ref().map(AsFd::as_fd),
+                into: Into::Namespaces(&request.plan.namespaces, &request.joined),
+            },
+        )?;
+        let record = request.record(&cgroup, InitProcess::of(launch.pid)?)?;
+        run_hooks(request, &record, &launch, &mut init_hooks)?;
+        if let Err(error) = launch.wait_gate(GATE_READY) {
+            return Err(match init_hooks {
+                Some(hooks) => hooks.explain(error),
+                None => error,
+            });
+        }
+        // Written before init is released: from here on a runtime that is killed leaves a container, and until here init
+        // ends by itself when its runtime does.
+        entry.commit(&record)?;
+        launch.open_gate()?;
+        hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
+        launch.keep();
+        Ok(Created { pidfd: launch.pidfd.try_clone().map_err(Error::call("the pidfd"))? })
+    }
+}
+
+impl Request<'_> {
+    fn record(&self, cgroup: &CgroupRecord, init: InitProcess) -> Result<Record, Error> {
+        Ok(Record {
+            version: RECORD_VERSION,
+            oci_version: self.spec.oci_version.clone(),
+            id: self.id.clone(),
+            bundle: self.bundle.clone(),
+            rootfs: self.rootfs.clone(),
+            created: state::rfc3339(SystemTime::now()),
+            owner: rustix::process::geteuid().as_raw(),
+            annotations: self.spec.annotations.clone(),
+            init: Some(init),
+            cgroup: to_value(cgroup)?,
+            systemd: false,
+            rootless: self.host.rootless,
+        })
+    }
+
+    /// What poststop hooks are told when create has failed.
+    fn state_when_failed(&self) -> State {
+        State {
+            oci_version: self.spec.oci_version.clone(),
+            id: self.id.to_string(),
+            status: Status::Stopped,
+            pid: None,
+            bundle: self.bundle.clone(),
+            annotations: self.spec.annotations.clone(),
+        }
+    }
+}
+
+fn to_value(cgroup: &CgroupRecord) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(cgroup).map_err(|error| Error::Other(format!("the record of the cgroup: {error}")))
+}
+
+/// Writes down which cgroup will be made, then makes it.
+fn make_cgroup(request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
+    let cgroup = request.plan.cgroup.record()?;
+    if cgroup.dirs.is_empty() {
+        return Ok(cgroup);
+    }
+    entry.journal(&[Undo::Cgroup(to_value(&cgroup)?)])?;
+    request.plan.cgroup.create(&cgroup)?;
+    Ok(cgroup)
+}
+
+/// Everything init does, in its order. The answer is the cgroup v2 folder that it is to be born in.
+fn emit(
+    request: &Request<'_>,
+    cgroup: &CgroupRecord,
+    listener: OwnedFd,
+    console: Option<OwnedFd>,
+    b: &mut ProgramBuilder,
+    init_hooks: &mut Option<InitHooks>,
+) -> Result<Option<OwnedFd>, Error> {
+    let plan = &request.plan;
+    let unified = emit_cgroup(cgroup, plan.namespaces.id_maps.is_some(), b)?;
+    let listener = b.inherit(listener);
+    let hook_io = hook_files(&plan.hooks, b, init_hooks)?;
+    namespaces::emit_joins(&plan.namespaces, &request.joined, b).map_err(Error::call("a namespace's descriptor"))?;
+    b.push(Op::NewSession);
+    namespaces::emit_late(&plan.namespaces, b);
+    namespaces::emit_names(&plan.namespaces, b);
+    let sources = inherit_sources(plan, b)?;
+    let mut root = rootfs::Emitter::prepare(&plan.rootfs, &sources, b);
+    root.mounts(b);
+    root.devices(b);
+    let terminal = plan.terminal.map(|size| {
+        let uid = plan.process.process.user.uid;
+        root.console(rootfs::ConsolePlan { rows: size.height, columns: size.width, uid }, b)
+    });
+    // While the host's /proc is still the one at /proc.
+    let early = confine::emit_early(&plan.process.confine, b);
+    if !plan.hooks.prestart.is_empty() || !plan.hooks.create_runtime.is_empty() || init_hooks.is_some() {
+        b.place("hooks");
+        b.push(Op::Gate { number: GATE_HOOKS });
+    }
+    hooks::emit("createContainer", &plan.hooks.create_container, hook_io, b);
+    emit_sysctls(&plan.sysctls, b);
+    root.hide(b);
+    root.pivot(b);
+    if let (Some((master, peer)), Some(console)) = (terminal, console) {
+        console::emit(master, peer, console, b);
+    }
+    plan.process.emit_setup(b);
+    b.place("ready");
+    b.push(Op::Gate { number: GATE_READY });
+    b.push(Op::WaitStart { listener });
+    plan.process.emit_start(&plan.hooks.start_container, hook_io, early, b);
+    console::give_stdio(host_uid(&request.spec.linux.clone().unwrap_or_default(), plan.process.process.user.uid));
+    Ok(unified)
+}
+
+/// Clones, for a container in a user namespace, the mounts of the host that it cannot reach itself.
+fn inherit_sources(plan: &ContainerPlan, b: &mut ProgramBuilder) -> Result<Vec<Slot>, Error> {
+    let clone = |source: rootfs::InheritedSource| {
+        let recursive = if source.recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | recursive;
+        let tree = rustix::mount::open_tree(rustix::fs::CWD, &source.path, flags);
+        Ok(b.inherit(tree.map_err(Error::file("mount source", &source.path))?))
+    };
+    plan.rootfs.inherited_sources().into_iter().map(clone).collect()
+}
+
+/// Lets init join the cgroup. In v1 it writes `0` to each `tasks` file, being single-threaded: a pid written to
+/// `cgroup.procs` by somebody else waits for an RCU grace period each time. In v2 it is born in its cgroup.
+pub(crate) fn emit_cgroup(
+    cgroup: &CgroupRecord,
+    inherit: bool,
+    b: &mut ProgramBuilder,
+) -> Result<Option<OwnedFd>, Error> {
+    let handles = cgroup.join()?;
+    let data = b.text("0");
+    for (dir, tasks) in cgroup.dirs.iter().zip(handles.tasks) {
+        b.place(format!("cgroup {}", dir.path.display()));
+        if inherit {
+            let fd = b.inherit(tasks);
+            b.push(Op::Write { fd, data });
+            b.push(Op::Close { fd });
+        } else {
+            let path = b.text(hooks::path_bytes(&dir.path.join("tasks")));
+            b.push(Op::WriteFile { dir: Slot::NONE, magic: 0, path, data });
+        }
+    }
+    Ok(handles.unified)
+}
+
+/// The files for hooks that init runs, if there are any.
+fn hook_files(hooks: &spec::Hooks, b: &mut ProgramBuilder, files: &mut Option<InitHooks>) -> Result<[Slot; 2], Error> {
+    if hooks.create_container.is_empty() && hooks.start_container.is_empty() {
+        return Ok([Slot::NONE; 2]);
+    }
+    let (made, slots) = InitHooks::new(b)?;
+    *files = Some(made);
+    Ok(slots)
+}
+
+/// Kernel parameters, through the host's /proc, which the container cannot have tampered with (CVE-2025-52881); which
+/// namespace they act on is decided by who writes.
+fn emit_sysctls(sysctls: &[(String, String)], b: &mut ProgramBuilder) {
+    for (file, value) in sysctls {
+        b.place(format!("linux.sysctl {}", file.replace('/', ".")));
+        let path = b.text(format!("/proc/sys/{file}"));
+        let data = b.text(value);
+        b.push(Op::WriteFile { dir: Slot::NONE, magic: PROC_SUPER_MAGIC, path, data });
+    }
+}
+
+/// Runs the hooks of the runtime's namespaces while init waits, and gives init the state for its own.
+fn run_hooks(
+    request: &Request<'_>,
+    record: &Record,
+    launch: &Launch,
+    init_hooks: &mut Option<InitHooks>,
+) -> Result<(), Error> {
+    let hooks = &request.plan.hooks;
+    if hooks.prestart.is_empty() && hooks.create_runtime.is_empty() && init_hooks.is_none() {
+        return Ok(());
+    }
+    launch.wait_gate(GATE_HOOKS)?;
+    let state = state_of(record, Status::Created, Some(launch.pid));
+    hooks::run("prestart", &hooks.prestart, &state)?;
+    hooks::run("createRuntime", &hooks.create_runtime, &state)?;
+    if let Some(hooks) = init_hooks {
+        hooks.set_state(&state)?;
+    }
+    launch.open_gate()
+}
+
+/// Gives the caller the process's id and pidfd.
+pub(crate) fn hand_out(pid_file: Option<&Path>, pidfd_socket: Option<&Path>, launch: &Launch) -> Result<(), Error> {
+    if let Some(path) = pid_file {
+        // Digits alone: containerd reads a number, not a line.
+        state::atomic_write(path, launch.pid.to_string().as_bytes(), 0o644)?;
+    }
+    match pidfd_socket {
+        Some(path) => socket::send("--pidfd-socket", path, b"pidfd", launch.pidfd.as_fd()),
+        None => Ok(()),
+    }
+}
+
+/// The host's id of a user of the container.
+pub(crate) fn host_uid(linux: &Linux, uid: u32) -> u32 {
+    let inside = |map: &&spec::IdMapping| uid.checked_sub(map.container_id).is_some_and(|offset| offset < map.size);
+    match linux.uid_mappings.iter().find(inside) {
+        Some(map) => map.host_id + (uid - map.container_id),
+        None => uid,
+    }
+}

@@ -1,0 +1,145 @@
+//! `delete`: takes back everything that a container acquired, whatever state it was left in.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use cgroups::CgroupRecord;
+use rustix::mount::UnmountFlags;
+use rustix::process::Signal;
+use spec::{Hooks, State, Status};
+use state::{Entry, InitProcess, Locked, Undo};
+
+use crate::container::Container;
+use crate::{Error, Runtime, hooks, launch};
+
+/// How long killed processes may take to go: they may be in the middle of writing to a slow disk.
+const END_WAIT: Duration = Duration::from_secs(10);
+/// How long a forced delete waits for another command on the same container.
+const FORCED_LOCK_WAIT: Duration = Duration::from_secs(10);
+
+impl Runtime {
+    /// Deletes a stopped container; with `force` one in any state, also half-made or with a damaged record, and without an
+    /// error if there is none.
+    ///
+    /// # Errors
+    /// The container is not stopped (runtime.md, "Delete"), or something could not be taken back. The container is still
+    /// there then, and can be deleted again.
+    pub fn delete(&self, id: &str, force: bool) -> Result<(), Error> {
+        let entry = match self.entry(id) {
+            Err(error) if force && error.is_not_found() => return Ok(()),
+            entry => entry?,
+        };
+        if !force {
+            let (entry, container) = self.find_locked(id)?;
+            return match container.status(&entry)? {
+                Status::Stopped => destroy(entry, &container),
+                status => Err(Error::NotStopped { id: id.to_owned(), status }),
+            };
+        }
+        let entry = match entry.lock(FORCED_LOCK_WAIT) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            entry => entry?,
+        };
+        match Container::of(&entry) {
+            Ok(container) => destroy(entry, &container),
+            // Half-made, or damaged: the journal is enough.
+            Err(_) => {
+                undo(&entry)?;
+                Ok(entry.remove()?)
+            }
+        }
+    }
+}
+
+/// Ends the container's processes, undoes everything, runs the poststop hooks and forgets the container.
+///
+/// A poststop hook that fails is a warning, and the others run (config.md, "Poststop").
+pub(crate) fn destroy(entry: Locked, container: &Container) -> Result<(), Error> {
+    if let Some(init) = &container.init {
+        end(&container.cgroup, init)?;
+    }
+    undo(&entry)?;
+    // A configuration that cannot be read any more must not keep the container from being deleted.
+    if let Ok(spec) = container.spec(&entry) {
+        poststop(&spec.hooks, &container.state(Status::Stopped));
+    }
+    Ok(entry.remove()?)
+}
+
+fn poststop(hooks: &Hooks, state: &State) {
+    for error in hooks::run_all("poststop", &hooks.poststop, state) {
+        log::warn!("{error}");
+    }
+}
+
+/// Kills init and waits for its end. In a v1 freezer a process does not even die.
+fn end(cgroup: &CgroupRecord, init: &std::os::fd::OwnedFd) -> Result<(), Error> {
+    match rustix::process::pidfd_send_signal(init, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(errno) => return Err(Error::call("killing the container's init")(errno)),
+    }
+    if cgroup.is_frozen().unwrap_or(false) {
+        cgroup.thaw()?;
+    }
+    if launch::wait_ended(init.as_fd(), END_WAIT) {
+        return Ok(());
+    }
+    Err(Error::Other(format!("the container's init does not end within {} s of being killed", END_WAIT.as_secs())))
+}
+
+/// Takes back what the journal lists, the last first, and goes on after an error.
+fn undo(entry: &Entry) -> Result<(), Error> {
+    let mut first = None;
+    for undo in entry.undos()? {
+        let undone = undo.map_err(Error::from).and_then(|undo| undo_one(&undo));
+        if let Err(error) = undone {
+            first.get_or_insert(error);
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+fn undo_one(undo: &Undo) -> Result<(), Error> {
+    match undo {
+        Undo::Cgroup(record) => {
+            let record: CgroupRecord = serde_json::from_value(record.clone())
+                .map_err(|error| Error::Other(format!("journal: cgroup: {error}")))?;
+            record.kill_all(END_WAIT)?;
+            Ok(record.remove()?)
+        }
+        Undo::Mount { path } => unmount(path),
+        Undo::Process(process) => kill(process),
+        Undo::File { path } => match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("file", path)(error)),
+            _ => Ok(()),
+        },
+    }
+}
+
+fn unmount(path: &Path) -> Result<(), Error> {
+    match rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        // Not mounted, or not there: undone already, or never done.
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(()),
+        Err(errno) => Err(Error::file("mount", path)(errno)),
+    }
+}
+
+fn kill(process: &InitProcess) -> Result<(), Error> {
+    let Some(pidfd) = process.alive()? else { return Ok(()) };
+    let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+    launch::wait_ended(pidfd.as_fd(), END_WAIT);
+    Ok(())
+}
+
+/// After a create that failed. Its error is the one to be reported; what cannot be undone stays in the journal for
+/// `delete --force`.
+pub(crate) fn undo_create(entry: Locked, hooks: &Hooks, state: &State, run_poststop: bool) {
+    let undone = undo(&entry);
+    if run_poststop {
+        poststop(hooks, state);
+    }
+    if let Err(error) = undone.and_then(|()| Ok(entry.remove()?)) {
+        log::warn!("what the failed create had made is left for delete --force: {error}");
+    }
+}

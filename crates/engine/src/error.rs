@@ -1,0 +1,126 @@
+//! What can go wrong, with the words that engines look for.
+//!
+//! Docker, containerd, CRI-O and Podman read the texts: `does not exist`, `container not running`, `executable file not
+//! found in $PATH` and a few more. Nothing else may contain those phrases; see [`program::errno_text`].
+
+use std::path::PathBuf;
+
+use program::ErrnoText;
+
+/// Why an operation on a container failed. The text is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration asks for something that cannot be.
+    #[error(transparent)]
+    Refused(#[from] spec::Refusal),
+    /// The configuration cannot be understood.
+    #[error("{path}: {error}")]
+    Unreadable {
+        /// The document.
+        path: PathBuf,
+        /// Where and why.
+        error: spec::ReadError,
+    },
+    /// A file or folder of the caller's.
+    #[error("{what} {path}: {error}")]
+    File {
+        /// What it is for.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The record of the container.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// The container's cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] cgroups::Error),
+    /// The container's namespaces.
+    #[error(transparent)]
+    Namespace(#[from] namespaces::Error),
+    /// An operation of init's failed.
+    #[error(transparent)]
+    Init(#[from] program::CallError),
+    /// The program cannot be executed; worded as engines expect.
+    #[error("exec: {program:?}: {reason}")]
+    Program {
+        /// The program as the configuration names it.
+        program: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The working directory cannot be entered; worded as engines expect.
+    #[error("chdir to cwd ({cwd:?}) set in config.json failed: {reason}")]
+    Cwd {
+        /// The directory.
+        cwd: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Init ended before it said a word.
+    #[error("the container's init was ended by {0}")]
+    InitDied(String),
+    /// A hook failed.
+    #[error("{place}: {problem}")]
+    Hook {
+        /// Which one: `hooks.prestart[0] /path`.
+        place: String,
+        /// What happened.
+        problem: String,
+    },
+    /// There is no process to signal.
+    #[error("container not running")]
+    NotRunning,
+    /// The operation does not fit the container's status.
+    #[error("cannot {action} container {id:?} that is {status}")]
+    Status {
+        /// What was asked for.
+        action: &'static str,
+        /// The container.
+        id: String,
+        /// Its status.
+        status: spec::Status,
+    },
+    /// `delete` of a container that is alive.
+    #[error("cannot delete container {id:?} that is not stopped: {status}")]
+    NotStopped {
+        /// The container.
+        id: String,
+        /// Its status.
+        status: spec::Status,
+    },
+    /// A system call of the runtime's own.
+    #[error("{what}: {error}")]
+    Call {
+        /// What it was for.
+        what: &'static str,
+        /// Its error.
+        error: ErrnoText,
+    },
+    /// Anything that is said in one sentence.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Error {
+    /// For `map_err` behind a system call.
+    pub(crate) fn call<E: Into<std::io::Error>>(what: &'static str) -> impl Fn(E) -> Error {
+        move |error| Error::Call { what, error: error.into().into() }
+    }
+
+    /// For `map_err` behind the opening of a file that the caller named.
+    pub(crate) fn file<E: Into<std::io::Error>>(
+        what: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(E) -> Error {
+        let path = path.into();
+        move |error| Error::File { what, path, error: ErrnoText::from(error.into()).to_string() }
+    }
+
+    /// The container is not there, which `delete --force` takes for success.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Error::State(error) if error.is_not_found())
+    }
+}

@@ -1,0 +1,229 @@
+//! `exec`: a further process in a running container, confined as its first one.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use program::{Op, ProgramBuilder, Resolve, Slot};
+use spec::{ConsoleSize, Linux, Process, Spec, Status};
+
+use crate::container::Container;
+use crate::create::emit_cgroup;
+use crate::launch::{Into, Launch, LaunchPlan};
+use crate::plan::{keyring, plan_process};
+use crate::process::{self, ProcessPlan};
+use crate::terminal::Foreground;
+use crate::{Error, HostFacts, Runtime, bundle, console, create, seccomp};
+
+/// The type of devpts (statfs(2)).
+const DEVPTS_SUPER_MAGIC: u32 = 0x1cd1;
+
+/// A user in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserSpec {
+    /// User id.
+    pub uid: u32,
+    /// Group id; the user's own number is not taken for it, but 0.
+    pub gid: Option<u32>,
+}
+
+/// The flags of `exec`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecOptions {
+    /// A file with the whole process, as in config.json; the flags below up to `caps` do not count then.
+    pub process: Option<PathBuf>,
+    /// The program and its arguments.
+    pub args: Vec<OsString>,
+    /// Working directory.
+    pub cwd: Option<PathBuf>,
+    /// Further environment, `NAME=value`.
+    pub env: Vec<String>,
+    /// Give it a terminal.
+    pub tty: bool,
+    /// Its user.
+    pub user: Option<UserSpec>,
+    /// Further groups.
+    pub additional_gids: Vec<u32>,
+    /// Where the terminal's master is sent to.
+    pub console_socket: Option<PathBuf>,
+    /// Where the process's pidfd is sent to.
+    pub pidfd_socket: Option<PathBuf>,
+    /// The file for the process id.
+    pub pid_file: Option<PathBuf>,
+    /// Return once the program has been executed.
+    pub detach: bool,
+    /// SELinux label.
+    pub process_label: Option<String>,
+    /// AppArmor profile.
+    pub apparmor: Option<String>,
+    /// Set no_new_privs.
+    pub no_new_privs: bool,
+    /// Further capabilities.
+    pub caps: Vec<String>,
+    /// Further descriptors that the process keeps, from 3 on.
+    pub preserve_fds: u32,
+    /// A cgroup below the container's.
+    pub cgroup: Vec<String>,
+    /// Do it in a paused container as well; the process then waits for it to go on.
+    pub ignore_paused: bool,
+}
+
+impl Runtime {
+    /// Executes a program in a container. In the foreground the answer is its status, 128 and the number of the signal that
+    /// ended it; detached it is 0.
+    ///
+    /// # Errors
+    /// The container does not run; the program cannot be executed.
+    pub fn exec(&self, id: &str, options: &ExecOptions) -> Result<u8, Error> {
+        let (entry, container) = self.find(id)?;
+        check_status(container.status(&entry)?, options)?;
+        let spec = container.spec(&entry)?;
+        let mut process = wanted_process(&spec, options)?;
+        let preserve_fds = process::preserved_fds(options.preserve_fds, &mut process);
+        process.validate("").and_then(|()| process.refuse_unsupported("")).map_err(|refusal| in_process(&refusal))?;
+        spec.process_ids_are_mapped(&process, "").map_err(|refusal| in_process(&refusal))?;
+        let host = HostFacts::probe(self.rootless)?;
+        let linux = spec.linux.clone().unwrap_or_default();
+        let plan = plan_process(&process, &linux, &host, Some(keyring(id)), seccomp::filter(&linux)?)
+            .map_err(|refusal| in_process(&refusal))?;
+        plan.confine.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        Exec { container: &container, spec: &spec, linux: &linux, host: &host, plan, preserve_fds, options }.run()
+    }
+}
+
+struct Exec<'a> {
+    container: &'a Container,
+    spec: &'a Spec,
+    linux: &'a Linux,
+    host: &'a HostFacts,
+    plan: ProcessPlan,
+    preserve_fds: u32,
+    options: &'a ExecOptions,
+}
+
+impl Exec<'_> {
+    fn run(self) -> Result<u8, Error> {
+        let terminal = self.plan.process.terminal;
+        let console = console::connect(self.options.console_socket.as_deref())?;
+        console::check(terminal, console.is_some(), self.options.detach)?;
+        if self.options.detach {
+            self.launch(console)?.keep();
+            return Ok(0);
+        }
+        let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
+        let mut launch = self.launch(console.or(own_console))?;
+        foreground.attach()?;
+        let exit = foreground.wait(launch.pidfd.as_fd())?;
+        launch.keep();
+        Ok(exit.code())
+    }
+
+    /// Makes the process and returns when it has executed its program.
+    fn launch(&self, console: Option<OwnedFd>) -> Result<Launch, Error> {
+        let init = self.container.init.as_ref().ok_or(Error::NotRunning)?;
+        let (kinds, join_pid) = namespaces::plan_exec(self.spec);
+        let mut builder = ProgramBuilder::new();
+        let unified = emit_cgroup(&self.container.cgroup, false, &mut builder)?;
+        let init_slot = builder.inherit(init.try_clone().map_err(Error::call("the pidfd of init"))?);
+        let early = confine::emit_early(&self.plan.confine, &mut builder);
+        namespaces::emit_join_process(init_slot, kinds, &mut builder);
+        builder.push(Op::NewSession);
+        if let Some(console) = console {
+            self.emit_terminal(console, &mut builder);
+        }
+        self.plan.emit_setup(&mut builder);
+        self.plan.emit_exec(early, &mut builder);
+        console::give_stdio(create::host_uid(self.linux, self.plan.process.user.uid));
+        let launch = Launch::new(
+            builder,
+            &LaunchPlan {
+                ignored_signals: self.host.ignored_signals,
+                preserve_fds: self.preserve_fds,
+                cgroup: unified.as_ref().map(AsFd::as_fd),
+                into: Into::Container(init.as_fd(), join_pid),
+            },
+        )?;
+        create::hand_out(self.options.pid_file.as_deref(), self.options.pidfd_socket.as_deref(), &launch)?;
+        launch.wait_exec()?;
+        Ok(launch)
+    }
+
+    /// A terminal in the container's devpts, which init's mount namespace shows by now.
+    fn emit_terminal(&self, console: OwnedFd, b: &mut ProgramBuilder) {
+        b.place("process.terminal");
+        let ConsoleSize { height, width } = self.plan.process.console_size.unwrap_or_default();
+        let (master, peer) = (b.slot(), b.slot());
+        let path = b.text("/dev/pts/ptmx");
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+        b.push(Op::Open {
+            dir: Slot::NONE,
+            resolve: Resolve::Host,
+            out: master,
+            flags: flags.bits(),
+            magic: DEVPTS_SUPER_MAGIC,
+            path,
+        });
+        b.push(Op::OpenPty { master, peer, rows: height, columns: width });
+        let uid = self.plan.process.user.uid;
+        if uid != 0 {
+            // Or the process could not open /dev/tty and /dev/stdout anew.
+            b.push(Op::Chown { fd: peer, uid, gid: u32::MAX });
+        }
+        console::emit(master, peer, console, b);
+    }
+}
+
+fn check_status(status: Status, options: &ExecOptions) -> Result<(), Error> {
+    match status {
+        Status::Running | Status::Created => Ok(()),
+        Status::Paused if options.ignore_paused => Ok(()),
+        Status::Paused => {
+            Err(Error::Other("cannot exec in a paused container (use --ignore-paused to override)".to_owned()))
+        }
+        _ => Err(Error::Other("cannot exec in a stopped container: container not running".to_owned())),
+    }
+}
+
+/// The process that the file or the flags ask for; what the flags leave open is as in the container's own.
+fn wanted_process(spec: &Spec, options: &ExecOptions) -> Result<Process, Error> {
+    if !options.cgroup.is_empty() {
+        return Err(Error::Other(
+            "exec --cgroup is not supported yet; the process joins the container's own".to_owned(),
+        ));
+    }
+    if let Some(path) = &options.process {
+        let bytes = bundle::read_document("process", path)?;
+        return Process::from_bytes(&bytes).map_err(|error| Error::Unreadable { path: path.clone(), error });
+    }
+    let mut process = spec.process.clone().unwrap_or_default();
+    process.args = options.args.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    process.terminal = options.tty;
+    process.env.extend(options.env.iter().cloned());
+    if let Some(cwd) = &options.cwd {
+        process.cwd.clone_from(cwd);
+    }
+    if let Some(user) = options.user {
+        process.user.uid = user.uid;
+        process.user.gid = user.gid.unwrap_or_default();
+    }
+    process.user.additional_gids.extend(&options.additional_gids);
+    process.no_new_privileges |= options.no_new_privs;
+    if options.apparmor.is_some() {
+        process.apparmor_profile.clone_from(&options.apparmor);
+    }
+    if options.process_label.is_some() {
+        process.selinux_label.clone_from(&options.process_label);
+    }
+    if !options.caps.is_empty() {
+        let capabilities = process.capabilities.get_or_insert_default();
+        // Never inheritable or ambient: a program of another user would have them as well (CVE-2022-29162).
+        for set in [&mut capabilities.bounding, &mut capabilities.effective, &mut capabilities.permitted] {
+            set.extend(options.caps.iter().cloned());
+        }
+    }
+    Ok(process)
+}
+
+fn in_process(refusal: &spec::Refusal) -> Error {
+    Error::Other(refusal.in_document("process"))
+}

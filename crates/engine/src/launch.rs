@@ -1,0 +1,262 @@
+//! The making of a process: program and init into memfds, one clone, and the conversation at the gates.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use namespaces::{Joined, NamespacePlan, write_maps};
+use program::{Failure, INIT, Op, Program, ProgramBuilder, Report, Start};
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use sys::memfd::{Raw, sealed};
+use sys::spawn::{Spawn, Spawned};
+
+use crate::{Error, hooks};
+
+/// The runtime's end of the conversation with a new process. Dropped before [`Launch::keep`], it ends the process.
+pub(crate) struct Launch {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    report: OwnedFd,
+    program: Program,
+    kept: bool,
+}
+
+/// Both ends of the socket for reports: ours and the child's.
+pub(crate) fn report_pair() -> Result<(OwnedFd, OwnedFd), Error> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(Error::call("a socket pair for the container's init"))
+}
+
+/// How to make the process, beyond its program.
+pub(crate) struct LaunchPlan<'a> {
+    /// Signals that this process ignores.
+    pub(crate) ignored_signals: u64,
+    /// `--preserve-fds`.
+    pub(crate) preserve_fds: u32,
+    /// The cgroup v2 folder to be born in.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// New or joined namespaces of a container, or the init process whose PID namespace is entered.
+    pub(crate) into: Into<'a>,
+}
+
+/// Where the process goes.
+pub(crate) enum Into<'a> {
+    /// A new container.
+    Namespaces(&'a NamespacePlan, &'a [Joined]),
+    /// An existing one: its init, and whether it has a PID namespace of its own.
+    Container(BorrowedFd<'a>, bool),
+}
+
+impl Launch {
+    /// Makes the process; it runs up to the program's first gate.
+    pub(crate) fn new(builder: ProgramBuilder, plan: &LaunchPlan<'_>) -> Result<Launch, Error> {
+        check_preserved(plan.preserve_fds)?;
+        let (report, childs) = report_pair()?;
+        let program = builder.finish(Start {
+            ignored_signals: plan.ignored_signals,
+            preserve_fds: plan.preserve_fds,
+            report: std::os::fd::AsRawFd::as_raw_fd(&childs),
+        });
+        let (program_file, program_size) = program.to_file().map_err(Error::call("a memfd for init's program"))?;
+        let init = sealed("lightship-init", &[Raw::of(INIT)], true)
+            .map_err(Error::call("an executable memfd for init (is the sysctl vm.memfd_noexec set to 2?)"))?;
+        let inherited: Vec<BorrowedFd<'_>> = program.inherited.iter().map(AsFd::as_fd).collect();
+        let maps = match plan.into {
+            Into::Namespaces(namespaces, _) => namespaces.id_maps.as_ref(),
+            Into::Container(..) => None,
+        };
+        let mut child = Spawn {
+            namespaces: 0,
+            cgroup: plan.cgroup,
+            init: init.as_fd(),
+            program: program_file.as_fd(),
+            program_size,
+            report: childs.as_fd(),
+            failed: failed_at_load(),
+            inherited: &inherited,
+            wait_for_ids: maps.is_some(),
+            own_memory: false,
+        };
+        let Spawned { pid, pidfd } = match plan.into {
+            Into::Namespaces(namespaces, joined) => {
+                child.namespaces = namespaces.new;
+                child.own_memory = namespaces.new_time;
+                namespaces::spawn(namespaces, joined, &child)?
+            }
+            Into::Container(init, join_pid) => namespaces::spawn_into(init, join_pid, &child)?,
+        };
+        let launch = Launch { pid, pidfd, report, program, kept: false };
+        if let Some(maps) = maps {
+            let privileged = rustix::process::geteuid().is_root();
+            write_maps(pid, maps, privileged).map_err(Error::call("the id maps of the user namespace"))?;
+            launch.open_gate()?;
+        }
+        Ok(launch)
+    }
+
+    /// Waits until the process has reached the gate.
+    pub(crate) fn wait_gate(&self, number: u32) -> Result<(), Error> {
+        match self.next_report()? {
+            Report::Gate(reached) if reached == number => Ok(()),
+            Report::Gate(reached) => Err(Error::Other(format!("init waits at gate {reached} instead of {number}"))),
+            Report::Failed(failure) => Err(self.failed(&failure)),
+            Report::End => Err(self.died()),
+        }
+    }
+
+    /// Waits until the process has executed its program; what then ends the conversation is the execve itself.
+    pub(crate) fn wait_exec(&self) -> Result<(), Error> {
+        match self.next_report()? {
+            Report::End => Ok(()),
+            Report::Failed(failure) => Err(self.failed(&failure)),
+            Report::Gate(reached) => Err(Error::Other(format!("init waits at gate {reached}"))),
+        }
+    }
+
+    /// Lets the process go on.
+    pub(crate) fn open_gate(&self) -> Result<(), Error> {
+        match rustix::net::send(&self.report, &[1], SendFlags::NOSIGNAL) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.died()),
+        }
+    }
+
+    /// The process is the container's from now on.
+    pub(crate) fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    fn next_report(&self) -> Result<Report, Error> {
+        let mut message = [0u8; 8];
+        match rustix::io::retry_on_intr(|| rustix::net::recv(&self.report, &mut message[..], RecvFlags::empty())) {
+            Ok((_, len)) => Ok(Report::from_bytes(message.get(..len).unwrap_or_default())),
+            Err(rustix::io::Errno::CONNRESET) => Ok(Report::End),
+            Err(errno) => Err(Error::call("a report of init's")(errno)),
+        }
+    }
+
+    fn failed(&self, failure: &Failure) -> Error {
+        explain(&self.program, failure)
+    }
+
+    /// Why init ended without a report: killed, most often for want of memory.
+    fn died(&self) -> Error {
+        let status = wait(self.pidfd.as_fd());
+        let text = match status {
+            Ok(Exit::Signal(signal)) if signal == 9 => "signal 9 (is linux.resources.memory.limit too low?)".to_owned(),
+            Ok(Exit::Signal(signal)) => format!("signal {signal}"),
+            Ok(Exit::Code(code)) => format!("itself with status {code}"),
+            Err(_) => "somebody else".to_owned(),
+        };
+        Error::InitDied(text)
+    }
+}
+
+impl Drop for Launch {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+            let _ = wait(self.pidfd.as_fd());
+        }
+    }
+}
+
+/// Words a failed operation, as engines expect it where the program itself is at fault.
+pub(crate) fn explain(program: &Program, failure: &Failure) -> Error {
+    let error = program.explain(failure);
+    match program.origin(failure).map(|(op, _)| op) {
+        Some(Op::FindProgram { .. } | Op::Exec { .. }) => {
+            Error::Program { reason: program_error(&error.place, error.errno), program: error.place }
+        }
+        Some(Op::Chdir { .. }) => Error::Cwd { cwd: error.place, reason: go_errno(error.errno) },
+        Some(Op::Hook { .. }) => hooks::failed_in_init(error.place, failure.step, failure.errno),
+        _ => Error::Init(error),
+    }
+}
+
+fn program_error(program: &str, errno: i32) -> String {
+    match errno {
+        libc_errno::ENOENT if !program.contains('/') => "executable file not found in $PATH".to_owned(),
+        libc_errno::ENOENT => format!("stat {program}: no such file or directory"),
+        _ => go_errno(errno),
+    }
+}
+
+/// An error number in the words of the C library, lower case, as Docker and Podman look for them.
+pub(crate) fn go_errno(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+mod libc_errno {
+    pub(super) const ENOENT: i32 = 2;
+}
+
+fn failed_at_load() -> [u8; 4] {
+    let [a, b] = Failure::AT_LOAD.to_ne_bytes();
+    [a, b, 0, 0]
+}
+
+/// `--preserve-fds N` promises the descriptors 3 to N+2; one that is not open would be taken by the runtime's own files,
+/// which must not reach the container.
+fn check_preserved(count: u32) -> Result<(), Error> {
+    for fd in 3..3 + count {
+        if rustix::fs::readlink(format!("/proc/self/fd/{fd}"), Vec::new()).is_err() {
+            let problem =
+                format!("--preserve-fds {count}: descriptor {fd} is not open; pass as many as are open from 3 on");
+            return Err(Error::Other(problem));
+        }
+    }
+    Ok(())
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// By itself, with this status.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The shell's convention: 128 and the signal's number.
+    pub(crate) fn code(self) -> u8 {
+        let code = match self {
+            Exit::Code(code) => code,
+            Exit::Signal(signal) => 128 + signal,
+        };
+        u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+    }
+}
+
+/// Waits for a child to end and reaps it.
+pub(crate) fn wait(pidfd: BorrowedFd<'_>) -> rustix::io::Result<Exit> {
+    loop {
+        let ended = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED))?;
+        let Some(status) = ended else { continue };
+        if let Some(code) = status.exit_status() {
+            return Ok(Exit::Code(code));
+        }
+        if let Some(signal) = status.terminating_signal() {
+            return Ok(Exit::Signal(signal));
+        }
+    }
+}
+
+/// Waits until a process that may be another's child has ended; false if the time went by first.
+pub(crate) fn wait_ended(pidfd: BorrowedFd<'_>, limit: std::time::Duration) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+    let limit = rustix::event::Timespec {
+        tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&limit))).is_ok_and(|ready| ready > 0)
+}
+
+/// A pidfd of a child that std made.
+pub(crate) fn pidfd_of(pid: u32) -> rustix::io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
+    rustix::process::pidfd_open(pid, PidfdFlags::empty())
+}

@@ -1,0 +1,145 @@
+//! The plan of a container: everything that is decided before anything is made. Pure: no system call, no file, no clock.
+
+use std::path::PathBuf;
+
+use cgroups::{CgroupPlan, Manager};
+use confine::seccomp::Filter;
+use namespaces::NamespacePlan;
+use rootfs::{CgroupHierarchy, CgroupMounts, PlanInput, RootfsPlan};
+use spec::{ConsoleSize, Hooks, Linux, NamespaceType, Process, Refusal, Spec};
+
+use crate::HostFacts;
+use crate::process::ProcessPlan;
+
+/// What the caller's command says about a container.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// The container's id.
+    pub id: String,
+    /// Absolute path of the bundle.
+    pub bundle: PathBuf,
+    /// Absolute path of the root file system.
+    pub rootfs: PathBuf,
+    /// Who makes the cgroup.
+    pub cgroup_manager: Manager,
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// `--no-new-keyring`.
+    pub no_new_keyring: bool,
+    /// The compiled seccomp profile.
+    pub filter: Option<Filter>,
+}
+
+/// A container, fully decided.
+#[derive(Clone, Debug)]
+pub struct ContainerPlan {
+    /// Its namespaces and the way into them.
+    pub namespaces: NamespacePlan,
+    /// Its root file system, mounts and devices.
+    pub rootfs: RootfsPlan,
+    /// Its cgroup and limits.
+    pub cgroup: CgroupPlan,
+    /// Its process.
+    pub process: ProcessPlan,
+    /// The size of the terminal, if the process has one.
+    pub terminal: Option<ConsoleSize>,
+    /// Kernel parameters, as paths below `/proc/sys` and values.
+    pub sysctls: Vec<(String, String)>,
+    /// Its hooks.
+    pub hooks: Hooks,
+    /// What is left out of the configuration, and why.
+    pub warnings: Vec<String>,
+}
+
+/// Decides everything about a container.
+///
+/// # Errors
+/// Whatever the configuration asks for that is contradictory, that this host cannot do, or that lightship does not know.
+pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<ContainerPlan, Refusal> {
+    spec.validate()?;
+    spec.refuse_unsupported()?;
+    let process = spec.process_to_start()?;
+    let empty = Linux::default();
+    let linux = spec.linux.as_ref().unwrap_or(&empty);
+    let namespaces = namespaces::plan(spec)?;
+    let cgroup = cgroups::plan(spec, &options.id, &host.cgroups, options.cgroup_manager)?;
+    let rootfs = rootfs::plan(
+        spec,
+        &PlanInput {
+            bundle: &options.bundle,
+            rootfs: &options.rootfs,
+            user_namespace: spec.namespace(NamespaceType::User).is_some(),
+            privileged: host.privileged,
+            can_mknod: host.privileged,
+            no_pivot: options.no_pivot,
+            cgroups: cgroup_mounts(&cgroup),
+            mount_label: None,
+        },
+    )?;
+    let keyring = (!options.no_new_keyring).then(|| keyring(&options.id));
+    let process = plan_process(process, linux, host, keyring, options.filter.clone())?;
+    let mut warnings = cgroup.warnings.clone();
+    warnings.extend(process.confine.warnings.iter().cloned());
+    Ok(ContainerPlan {
+        terminal: process.process.terminal.then(|| process.process.console_size.unwrap_or_default()),
+        sysctls: sysctls(linux)?,
+        hooks: spec.hooks.clone(),
+        namespaces,
+        rootfs,
+        cgroup,
+        process,
+        warnings,
+    })
+}
+
+/// Decides what a process may do, for a container's first process as for `exec`.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_process(
+    process: &Process,
+    linux: &Linux,
+    host: &HostFacts,
+    keyring: Option<String>,
+    filter: Option<Filter>,
+) -> Result<ProcessPlan, Refusal> {
+    let confine = confine::plan(process, linux, &host.confine, keyring, filter)?;
+    Ok(ProcessPlan { process: process.clone(), confine })
+}
+
+/// The name of a container's session keyring, by which `exec` finds it again.
+pub(crate) fn keyring(id: &str) -> String {
+    format!("_ses.{id}")
+}
+
+/// What the rootfs must know of cgroups to show the container its own.
+fn cgroup_mounts(plan: &CgroupPlan) -> CgroupMounts {
+    let v1: Vec<CgroupHierarchy> =
+        plan.dirs.iter().filter(|dir| dir.version == cgroups::Version::V1).map(cgroup_hierarchy).collect();
+    match plan.dirs.last() {
+        None => CgroupMounts::None,
+        Some(dir) if v1.is_empty() => CgroupMounts::V2(dir.path.clone()),
+        Some(_) => CgroupMounts::V1(v1),
+    }
+}
+
+/// A hierarchy is called in the container what it is called on the host, with a link for each of several controllers.
+fn cgroup_hierarchy(dir: &cgroups::Dir) -> CgroupHierarchy {
+    let name = dir.mount.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let links = dir.controllers.iter().filter(|controller| !controller.contains('=') && **controller != name);
+    CgroupHierarchy { links: links.cloned().collect(), folder: dir.path.clone(), name }
+}
+
+/// Kernel parameters, as files below `/proc/sys`.
+fn sysctls(linux: &Linux) -> Result<Vec<(String, String)>, Refusal> {
+    let file = |key: &String| {
+        spec::sysctl::file(key).ok_or_else(|| {
+            Refusal::new(
+                format!("/linux/sysctl/{key}"),
+                "is no name of a kernel parameter",
+                "write it as in sysctl.conf(5)",
+            )
+        })
+    };
+    linux.sysctl.iter().map(|(key, value)| Ok((file(key)?, value.clone()))).collect()
+}

@@ -1,0 +1,60 @@
+//! `start`: lets a created container's init execute its program.
+
+use confine::Early;
+use program::{ProgramBuilder, Report, Slot, Start};
+use spec::{Linux, Status};
+
+use crate::plan::plan_process;
+use crate::process::ProcessPlan;
+use crate::{Error, HostFacts, Runtime, delete, hooks, launch, seccomp, socket};
+
+impl Runtime {
+    /// Starts a container. It returns once the program has been executed and the poststart hooks have run.
+    ///
+    /// # Errors
+    /// The container is not in the state `created`; the execve's own error; a hook that failed, after which the container is
+    /// gone (runtime.md, "Lifecycle", steps 8 and 9).
+    pub fn start(&self, id: &str) -> Result<(), Error> {
+        let (entry, container) = self.find_locked(id)?;
+        match container.status(&entry)? {
+            Status::Created => {}
+            Status::Stopped => return Err(Error::Other("cannot start a container that has stopped".to_owned())),
+            _ => return Err(Error::Other("cannot start an already running container".to_owned())),
+        }
+        let spec = container.spec(&entry)?;
+        let report = socket::start(&entry)?;
+        socket::remove(&entry)?;
+        let failed = match report {
+            Report::Failed(failure) => Some(self.explain(&spec, &failure)),
+            Report::End | Report::Gate(_) => {
+                hooks::run("poststart", &spec.hooks.poststart, &container.state(Status::Running)).err()
+            }
+        };
+        match failed {
+            None => Ok(()),
+            Some(error @ Error::Hook { .. }) => {
+                delete::destroy(entry, &container)?;
+                Err(error)
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Names the operation that failed: init counts from the first one after the wait, which are emitted here once more.
+    fn explain(&self, spec: &spec::Spec, failure: &program::Failure) -> Error {
+        let linux = spec.linux.clone().unwrap_or_default();
+        match self.tail(spec, &linux) {
+            Ok(builder) => launch::explain(&builder.finish(Start::default()), failure),
+            Err(error) => error,
+        }
+    }
+
+    fn tail(&self, spec: &spec::Spec, linux: &Linux) -> Result<ProgramBuilder, Error> {
+        let host = HostFacts::probe(self.rootless)?;
+        let process = spec.process_to_start()?;
+        let plan: ProcessPlan = plan_process(process, linux, &host, None, seccomp::filter(linux)?)?;
+        let mut builder = ProgramBuilder::new();
+        plan.emit_start(&spec.hooks.start_container, [Slot::NONE; 2], Early::default(), &mut builder);
+        Ok(builder)
+    }
+}
