@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use program::ErrnoText;
 
-use crate::engine;
-
 /// A failed command. `Display` is the one line the user and the caller's log get.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -7,8 +7,8 @@ use clap::{Arg, ArgMatches};
 use rustix::fs::Mode;
 
 use crate::args::{option, path, path_option, switch, text};
-use crate::engine::{Rootless, Runtime};
 use crate::{Error, log};
+use engine::{Rootless, Runtime};
 
 /// What applies to every command.
 #[derive(Debug, Clone, PartialEq, Eq)]

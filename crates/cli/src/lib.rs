@@ -12,5 +12,4 @@ pub mod log;
 pub mod output;
 pub mod signal;
 
-pub(crate) use ::engine;
 pub use error::Error;

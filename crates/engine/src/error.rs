@@ -74,7 +74,7 @@ pub enum Error {
     #[error("container not running")]
     NotRunning,
     /// The operation does not fit the container's status.
-    #[error("cannot {action} container {id:?} that is {status}")]
+    #[error("cannot {action} container {id} that is {status}")]
     Status {
         /// What was asked for.
         action: &'static str,
@@ -84,7 +84,7 @@ pub enum Error {
         status: spec::Status,
     },
     /// `delete` of a container that is alive.
-    #[error("cannot delete container {id:?} that is not stopped: {status}")]
+    #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped {
         /// The container.
         id: String,

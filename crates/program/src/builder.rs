@@ -123,7 +123,9 @@ impl ProgramBuilder {
 
     /// Lets the child inherit a descriptor.
     pub fn inherit(&mut self, fd: OwnedFd) -> Slot {
-        let slot = self.slot();
+        // Never one that was free again: inherited descriptors are in their slots before the first operation.
+        let slot = Slot(u16::try_from(self.used.len()).unwrap_or(0));
+        self.used.push(true);
         self.inherited.push((slot, fd));
         slot
     }
@@ -213,3 +215,45 @@ impl Arena {
 
 // The arena is aligned if what stands before it is.
 const _: () = assert!(size_of::<Header>().is_multiple_of(8));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor() -> OwnedFd {
+        std::fs::File::open("/dev/null").unwrap().into()
+    }
+
+    #[test]
+    fn inherited_slots_are_never_shared_but_others_are() {
+        let mut b = ProgramBuilder::new();
+        let first = b.inherit(descriptor());
+        b.push(Op::Close { fd: first });
+        let second = b.inherit(descriptor());
+        assert_ne!(first, second);
+        let own = b.slot();
+        assert_eq!(own, first);
+    }
+
+    #[test]
+    fn a_failure_is_told_by_the_place_of_its_operation() {
+        let mut b = ProgramBuilder::new();
+        b.push(Op::NewSession);
+        b.place("mounts[7] /data");
+        b.push(Op::MoveMount { from: Slot(0), to: Slot(1) });
+        let program = b.finish(Start::default());
+        let failure = Failure { op: 1, step: 0, errno: 22 };
+        assert_eq!(program.explain(&failure).to_string(), "mounts[7] /data: move_mount: invalid argument");
+        assert_eq!(program.explain(&Failure { op: 0, ..failure }).to_string(), "setsid: invalid argument");
+        assert!(program.origin(&Failure { op: 2, ..failure }).is_none());
+    }
+
+    #[test]
+    fn lists_leave_room_for_one_more_string() {
+        let mut b = ProgramBuilder::new();
+        let list = b.list(["a", "bc"]);
+        let words = b.bytes_of(Str { at: list.at, len: 32 }).to_vec();
+        assert_eq!((list.count, list.at % 8), (2, 0));
+        assert!(words[16..].iter().all(|&byte| byte == 0));
+    }
+}

@@ -43,7 +43,8 @@ fn is_clean(seen: &str) {
     assert!(lines[2..6].contains(&"SigBlk: 0000000000000000"), "{seen}");
     assert!(lines[2..6].contains(&"SigIgn: 0000000000000000"), "{seen}");
     assert!(lines[2..6].contains(&"Groups:") || lines[2..6].contains(&"Groups: 0"), "{seen}");
-    assert!(lines[2..6].contains(&"Umask: 0022"), "{seen}");
+    // "If unspecified, the umask should not be changed from the calling process' umask" (config.md, "User").
+    assert!(lines[2..6].contains(&"Umask: 0077"), "{seen}");
     assert_eq!(lines[6..], ["123", "/tmp"], "OOM score, working directory; {seen}");
 }
 

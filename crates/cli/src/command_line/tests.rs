@@ -82,7 +82,7 @@ fn runtime_arguments_of_the_daemon_come_first_and_the_last_word_counts() {
     let line = "--debug --root /a --rootless=true --systemd-cgroup --root /b --log /l --log-format json state c";
     let (global, ..) = accepted(line);
     assert_eq!(global.root.as_deref(), Some("/b".as_ref()));
-    assert_eq!(global.rootless, crate::engine::Rootless::Yes);
+    assert_eq!(global.rootless, engine::Rootless::Yes);
     assert_eq!(global.cgroup_manager, cgroups::Manager::Systemd);
     let options = CommandLine::new(line.split(' ').map(OsString::from)).log_options();
     assert_eq!(options.file.as_deref(), Some("/l".as_ref()));

@@ -7,8 +7,8 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use super::Verb;
 use crate::Error;
 use crate::args::{container_id, id, path, path_option, switch};
-use crate::engine::CreateOptions;
 use crate::global::Global;
+use engine::CreateOptions;
 
 pub(super) const VERB: Verb = Verb { name: "create", about: "create a container from a bundle", arguments, run };
 

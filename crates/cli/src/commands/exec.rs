@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::{Verb, create};
 use crate::Error;
 use crate::args::{container_id, id, list, list_option, option, path, path_option, switch, text};
-use crate::engine::{ExecOptions, UserSpec};
 use crate::global::Global;
+use engine::{ExecOptions, UserSpec};
 
 pub(super) const VERB: Verb = Verb { name: "exec", about: "start a process in a running container", arguments, run };
 

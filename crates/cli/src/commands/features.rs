@@ -31,7 +31,7 @@ fn features() -> Features {
         oci_version_min: OCI_VERSION_MIN.to_owned(),
         oci_version_max: spec::OCI_VERSION.to_owned(),
         hooks: names(&Hooks::NAMES),
-        mount_options: None,
+        mount_options: Some(rootfs::MOUNT_OPTIONS.iter().map(|option| option.name.to_owned()).collect()),
         linux: Some(linux()),
         annotations: BTreeMap::from([
             ("lightship.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),

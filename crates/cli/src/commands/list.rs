@@ -4,9 +4,9 @@ use clap::{ArgMatches, Command};
 
 use super::Verb;
 use crate::args::{option, switch, text};
-use crate::engine::Listed;
 use crate::global::Global;
 use crate::{Error, output};
+use engine::Listed;
 
 pub(super) const VERB: Verb = Verb { name: "list", about: "list containers", arguments, run };
 

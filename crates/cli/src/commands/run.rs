@@ -5,8 +5,8 @@ use clap::{ArgMatches, Command};
 use super::{Verb, create};
 use crate::Error;
 use crate::args::{container_id, id, switch};
-use crate::engine::RunOptions;
 use crate::global::Global;
+use engine::RunOptions;
 
 pub(super) const VERB: Verb = Verb { name: "run", about: "create and start a container", arguments, run };
 

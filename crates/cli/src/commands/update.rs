@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::Verb;
 use crate::Error;
 use crate::args::{container_id, id, option, path, path_option, text};
-use crate::engine::IntelRdtUpdate;
 use crate::global::Global;
+use engine::IntelRdtUpdate;
 
 pub(super) const VERB: Verb =
     Verb { name: "update", about: "change the resource limits of a container", arguments, run };
