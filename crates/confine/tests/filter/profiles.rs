@@ -140,7 +140,12 @@ pub(crate) fn random_profile(random: &mut Random, names: &[&str], native: Arch, 
             let count = random.below(4);
             let names: Vec<&str> = (0..1 + random.below(4)).map(|_| *random.pick(&pool)).collect();
             let args: Vec<_> = (0..count)
-                .map(|_| (random.below(6) as u32, *random.pick(&OPERATORS), random_value(random), random_value(random)))
+                .map(|_| {
+                    let (index, operator) = (random.below(6) as u32, *random.pick(&OPERATORS));
+                    // A mask of nothing is a condition that always holds; libseccomp takes it for none.
+                    let value = random_value(random) | u64::from(operator == Operator::MaskedEqual);
+                    (index, operator, value, random_value(random))
+                })
                 .collect();
             let action = if mixed || args.is_empty() { *random.pick(&ACTIONS) } else { only };
             rule(&names, action, &args)
