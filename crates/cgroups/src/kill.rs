@@ -50,11 +50,17 @@ impl CgroupRecord {
             if self.processes()?.is_empty() {
                 return Ok(true);
             }
-            // The outcome does not matter: what could not be frozen is caught in the next round.
-            let _ = self.freeze();
+            // What cannot be frozen is caught in the next round.
+            let is_frozen = self.freeze().is_ok();
             let signalled = self.signal_members(Signal::KILL);
-            self.thaw()?;
-            for pidfd in &signalled? {
+            if is_frozen {
+                self.thaw()?;
+            }
+            let signalled = signalled?;
+            if signalled.is_empty() {
+                kernfs::pause();
+            }
+            for pidfd in &signalled {
                 wait_for_exit(pidfd, deadline.saturating_duration_since(Instant::now()));
             }
             if Instant::now() >= deadline {
@@ -102,7 +108,7 @@ fn proc_path(pid: Pid) -> String {
     format!("/proc/{}", pid.as_raw_nonzero())
 }
 
-pub(crate) fn wait_for_exit(pidfd: &OwnedFd, limit: Duration) {
+fn wait_for_exit(pidfd: &OwnedFd, limit: Duration) {
     let mut watched = [PollFd::new(pidfd, PollFlags::IN)];
     // Interrupted or failed, the caller looks at the members again.
     let _ = rustix::event::poll(&mut watched, Some(&kernfs::timespec(limit)));
