@@ -370,15 +370,13 @@ fn loopback_up() -> Result<(), Failed> {
 }
 
 fn pivot_root(root: i32) -> Result<(), Failed> {
-    const MS_SLAVE: u64 = 1 << 19;
     fchdir(root).step(0)?;
-    // The old root is stacked upon the new one: `.` is then the old, which goes (pivot_root(2), "pivot_root(".", ".")").
+    // The old root is stacked upon the new one, and umount2, unlike other calls, takes `.` for the topmost mount there
+    // (pivot_root(2), "pivot_root(".", ".")").
     pivot_root_here().step(1)?;
-    // Slave first, or the unmounting would travel to the host.
-    let slave = MountAttr { set: 0, clear: 0, propagation: MS_SLAVE, userns: 0 };
-    mount_setattr(AT_FDCWD, c".", AT_RECURSIVE, &slave).step(2)?;
-    detach(c".").step(3)?;
-    chdir(c"/").step(4)
+    // This does not travel to the host, as all of the old root is the host's slave since before the first mount.
+    detach(c".").step(2)?;
+    chdir(c"/").step(3)
 }
 
 fn enter_root(root: i32) -> Result<(), Failed> {

@@ -110,7 +110,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::FsMount { .. } => nth(&["create superblock", "fsmount"]),
         Op::SetAttr { .. } => "mount_setattr",
         Op::MoveMount { .. } => "move_mount",
-        Op::PivotRoot { .. } => nth(&["fchdir", "pivot_root", "mount_setattr", "umount", "chdir"]),
+        Op::PivotRoot { .. } => nth(&["fchdir", "pivot_root", "umount", "chdir"]),
         Op::EnterRoot { .. } => nth(&["fchdir", "chroot", "chdir"]),
         Op::OpenPty { .. } => nth(&["ioctl TIOCSPTLCK", "ioctl TIOCGPTPEER", "ioctl TIOCSWINSZ"]),
         Op::ControllingTerminal { .. } => "ioctl TIOCSCTTY",

@@ -115,7 +115,8 @@ pub enum Op {
     SetAttr { mount: Slot, userns: Slot, recursive: u32, set: u64, clear: u64, propagation: u64 },
     /// move_mount(2) of a detached mount onto an opened place; both slots are closed.
     MoveMount { from: Slot, to: Slot },
-    /// pivot_root(2) into `root`, which becomes `/` and the current directory; the old root is detached.
+    /// pivot_root(2) into `root`, which becomes `/` and the current directory; the old root, which must be the host's slave or
+    /// private with all that is mounted below it, is detached.
     PivotRoot { root: Slot },
     /// Enters the mount `root`, which covers `/`, by chroot(2): for an initramfs, which cannot be pivoted (`--no-pivot`).
     EnterRoot { root: Slot },
