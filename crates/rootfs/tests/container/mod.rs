@@ -1,0 +1,202 @@
+//! A container made for one test: a rootfs with busybox in it, the plan of a configuration, and init running its operations
+//! in new namespaces, so that a shell script inside can say what is really there.
+
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use program::{Failure, INIT, Op, ProgramBuilder, Report, Slot, Start};
+use rootfs::{CgroupMounts, ConsolePlan, Emitter, PlanInput, RootfsPlan};
+use rustix::mount::OpenTreeFlags;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::process::{WaitId, WaitIdOptions};
+use serde_json::{Value, json};
+use sys::memfd::{Raw, sealed};
+use sys::spawn::Spawn;
+
+const NEW_MOUNT: u64 = 0x0002_0000;
+const NEW_IPC: u64 = 0x0800_0000;
+const NEW_USER: u64 = 0x1000_0000;
+const NEW_PID: u64 = 0x2000_0000;
+/// The first id on the host of the containers with a user namespace.
+pub const HOST_ID: u32 = 100_000;
+
+/// What the mounts of a configuration usually are.
+pub fn usual_mounts() -> Vec<Value> {
+    vec![
+        json!({"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}),
+        json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}),
+        json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+               "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]}),
+    ]
+}
+
+/// A bundle on disk, removed when dropped.
+pub struct Container {
+    pub bundle: PathBuf,
+    pub user_namespace: bool,
+    pub cgroups: CgroupMounts,
+    pub no_pivot: bool,
+    pub terminal: Option<ConsolePlan>,
+}
+
+impl Container {
+    pub fn new() -> Container {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let bundle = std::env::temp_dir().join(format!("lightship-rootfs-{}-{number}", std::process::id()));
+        let bin = bundle.join("rootfs/bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+        Container {
+            bundle: bundle.canonicalize().unwrap(),
+            user_namespace: false,
+            cgroups: CgroupMounts::None,
+            no_pivot: false,
+            terminal: None,
+        }
+    }
+
+    /// A path in the bundle.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.bundle.join(name)
+    }
+
+    pub fn plan(&self, mounts: Vec<Value>, linux: Value) -> Result<RootfsPlan, String> {
+        self.plan_root(json!({"path": "rootfs"}), mounts, linux)
+    }
+
+    pub fn plan_root(&self, root: Value, mounts: Vec<Value>, mut linux: Value) -> Result<RootfsPlan, String> {
+        linux["namespaces"] = json!([{"type": "mount"}]);
+        let config = json!({"ociVersion": "1.3.0", "root": root, "mounts": mounts, "linux": linux});
+        let spec = spec::Spec::from_bytes(config.to_string().as_bytes()).unwrap();
+        let input = PlanInput {
+            bundle: &self.bundle,
+            rootfs: &self.path("rootfs"),
+            user_namespace: self.user_namespace,
+            privileged: true,
+            can_mknod: true,
+            cgroups: self.cgroups.clone(),
+            no_pivot: self.no_pivot,
+            mount_label: None,
+        };
+        rootfs::plan(&spec, &input).map_err(|refusal| refusal.to_string())
+    }
+
+    /// Runs a script in the container; what it prints, or the error of the operation that failed.
+    pub fn run(&self, mounts: Vec<Value>, linux: Value, script: &str) -> Result<String, String> {
+        self.run_plan(&self.plan(mounts, linux)?, script)
+    }
+
+    pub fn run_plan(&self, plan: &RootfsPlan, script: &str) -> Result<String, String> {
+        let mut b = ProgramBuilder::new();
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let output = b.inherit(write);
+        let sources: Vec<Slot> = plan
+            .inherited_sources()
+            .iter()
+            .map(|source| {
+                let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                flags.set(OpenTreeFlags::AT_RECURSIVE, source.recursive);
+                b.inherit(rustix::mount::open_tree(rustix::fs::CWD, &source.path, flags).unwrap())
+            })
+            .collect();
+        let mut emitter = Emitter::prepare(plan, &sources, &mut b);
+        emitter.mounts(&mut b);
+        emitter.devices(&mut b);
+        if let Some(terminal) = self.terminal {
+            let (master, _) = emitter.console(terminal, &mut b);
+            b.push(Op::Dup { fd: master, to: 9 });
+        }
+        emitter.hide(&mut b);
+        emitter.pivot(&mut b);
+        for to in [1, 2] {
+            b.push(Op::Dup { fd: output, to });
+        }
+        let candidates = b.list(["/bin/busybox"]);
+        b.push(Op::FindProgram { candidates });
+        let (args, env) = (b.list(["sh", "-c", script]), b.list(["PATH=/bin"]));
+        b.push(Op::Exec { args, env });
+        self.execute(b, read)
+    }
+
+    fn execute(&self, b: ProgramBuilder, output: OwnedFd) -> Result<String, String> {
+        let (report, childs) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let mut program = b.finish(Start { report: childs.as_raw_fd(), ..Start::default() });
+        let (file, program_size) = program.to_file().unwrap();
+        let init = sealed("init", &[Raw::of(INIT)], true).unwrap();
+        let inherited: Vec<BorrowedFd<'_>> = program.inherited.iter().map(AsFd::as_fd).collect();
+        let user = if self.user_namespace { NEW_USER } else { 0 };
+        let spawned = Spawn {
+            namespaces: NEW_MOUNT | NEW_PID | NEW_IPC | user,
+            cgroup: None,
+            init: init.as_fd(),
+            program: file.as_fd(),
+            program_size,
+            report: childs.as_fd(),
+            failed: [0; 4],
+            inherited: &inherited,
+            wait_for_ids: self.user_namespace,
+            own_memory: false,
+        }
+        .spawn()
+        .unwrap();
+        drop(childs);
+        if self.user_namespace {
+            for map in ["uid_map", "gid_map"] {
+                fs::write(format!("/proc/{}/{map}", spawned.pid), format!("0 {HOST_ID} 65536")).unwrap();
+            }
+            rustix::net::send(&report, &[1], SendFlags::empty()).unwrap();
+        }
+        // Ours would keep the pipe from ending.
+        program.inherited.clear();
+        let mut message = [0u8; 8];
+        let len = rustix::net::recv(&report, &mut message[..], RecvFlags::empty()).map_or(0, |(_, len)| len);
+        let mut text = String::new();
+        File::from(output).read_to_string(&mut text).unwrap();
+        rustix::process::waitid(WaitId::PidFd(spawned.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap();
+        match Report::from_bytes(&message[..len]) {
+            Report::End => Ok(text),
+            Report::Failed(failure) => Err(explained(&program, &failure)),
+            Report::Gate(gate) => Err(format!("gate {gate}")),
+        }
+    }
+}
+
+fn explained(program: &program::Program, failure: &Failure) -> String {
+    program.explain(failure).to_string()
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Whatever a test mounted below is in a mount namespace of its own.
+        fs::remove_dir_all(&self.bundle).unwrap();
+    }
+}
+
+/// The line of a mountinfo for a mount point, the top one where there are more.
+pub fn mount_line<'t>(mountinfo: &'t str, point: &str) -> &'t str {
+    let line = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some(point));
+    line.unwrap_or_else(|| panic!("no mount at {point} in\n{mountinfo}"))
+}
+
+/// The flags of the mount (not of the superblock) at a mount point.
+pub fn flags<'t>(mountinfo: &'t str, point: &str) -> Vec<&'t str> {
+    mount_line(mountinfo, point).split(' ').nth(5).unwrap().split(',').collect()
+}
+
+/// Every mount point of this process's mount namespace.
+pub fn host_mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap()
+}
+
+/// Makes a folder with one file.
+pub fn folder_with(path: &Path, file: &str, text: &str) {
+    fs::create_dir_all(path).unwrap();
+    fs::write(path.join(file), text).unwrap();
+}

@@ -1,0 +1,136 @@
+//! What travels between the container and a host whose `/` is shared, as systemd has it.
+//!
+//! Each test starts itself again in a mount namespace of its own with shared mounts, which plays the host.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a helper that fails is a failed test")]
+
+mod container;
+
+use std::fs;
+use std::process::Command;
+
+use container::{Container, host_mounts, mount_line, usual_mounts};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use serde_json::json;
+
+const HOST: &str = "LIGHTSHIP_TEST_HOST";
+
+/// Runs `test` where mounts are shared.
+fn on_a_shared_host(name: &str, test: fn()) {
+    if std::env::var_os(HOST).is_some() {
+        return test();
+    }
+    let itself = std::env::current_exe().unwrap();
+    let again = Command::new("unshare")
+        .args(["--mount", "--propagation", "shared"])
+        .arg(itself)
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(HOST, "1")
+        .output()
+        .unwrap();
+    assert!(
+        again.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&again.stdout),
+        String::from_utf8_lossy(&again.stderr)
+    );
+}
+
+/// A mount of the host's in the bundle, gone with the test.
+struct Volume(std::path::PathBuf);
+
+impl Volume {
+    fn new(container: &Container) -> Volume {
+        let path = container.path("volume");
+        fs::create_dir_all(&path).unwrap();
+        mount("volume", &path, "tmpfs", MountFlags::empty(), None).unwrap();
+        fs::create_dir_all(path.join("sub")).unwrap();
+        Volume(path)
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        unmount(&self.0, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+fn with_volume(options: &[&str]) -> Vec<serde_json::Value> {
+    let mut mounts = usual_mounts();
+    mounts.push(json!({"destination": "/volume", "source": "volume", "options": options}));
+    mounts
+}
+
+const MOUNT_INSIDE: &str = "busybox mount -t tmpfs inside /volume/sub && busybox mkdir /x && busybox mount -t tmpfs inside /x; busybox cat /proc/self/mountinfo";
+
+#[test]
+fn nothing_reaches_the_host_unasked() {
+    on_a_shared_host("nothing_reaches_the_host_unasked", || {
+        let container = Container::new();
+        let volume = Volume::new(&container);
+        let before = host_mounts();
+        for (options, linux) in [
+            (vec!["rbind"], json!({})),
+            (vec!["rbind", "rslave"], json!({"rootfsPropagation": "shared"})),
+            (
+                vec!["rbind", "rprivate"],
+                json!({"rootfsPropagation": "rprivate", "maskedPaths": ["/volume", "/proc/acpi"]}),
+            ),
+            (vec!["bind", "unbindable"], json!({"rootfsPropagation": "unbindable"})),
+        ] {
+            container.run(with_volume(&options), linux, MOUNT_INSIDE).unwrap();
+            assert_eq!(host_mounts(), before, "{options:?}");
+        }
+        drop(volume);
+    });
+}
+
+#[test]
+fn a_shared_volume_and_only_that_is_shared_with_the_host() {
+    on_a_shared_host("a_shared_volume_and_only_that_is_shared_with_the_host", || {
+        let container = Container::new();
+        let volume = Volume::new(&container);
+        for linux in [json!({}), json!({"rootfsPropagation": "rshared"}), json!({"rootfsPropagation": "private"})] {
+            let before = host_mounts();
+            let out = container.run(with_volume(&["rbind", "rshared"]), linux, MOUNT_INSIDE).unwrap();
+            assert!(mount_line(&out, "/volume").contains(" shared:"), "{out}");
+            let added: Vec<String> =
+                host_mounts().lines().filter(|line| !before.contains(line)).map(str::to_owned).collect();
+            assert_eq!(added.len(), 1, "{added:?}");
+            assert!(added[0].contains(&format!("{}/sub", volume.0.display())));
+            unmount(volume.0.join("sub"), UnmountFlags::DETACH).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_slave_volume_sees_what_the_host_mounts() {
+    on_a_shared_host("a_slave_volume_sees_what_the_host_mounts", || {
+        let container = Container::new();
+        let volume = Volume::new(&container);
+        for linux in [json!({}), json!({"rootfsPropagation": "private"})] {
+            for (options, master) in [(["rbind", "rslave"], true), (["rbind", "rprivate"], false)] {
+                let out =
+                    container.run(with_volume(&options), linux.clone(), "busybox cat /proc/self/mountinfo").unwrap();
+                assert_eq!(mount_line(&out, "/volume").contains(" master:"), master, "{options:?} {linux}: {out}");
+            }
+        }
+        drop(volume);
+    });
+}
+
+#[test]
+fn a_user_namespace_shares_nothing_with_the_host() {
+    on_a_shared_host("a_user_namespace_shares_nothing_with_the_host", || {
+        let mut container = Container::new();
+        container.user_namespace = true;
+        let volume = Volume::new(&container);
+        rustix::fs::chown(container.path("rootfs"), Some(rustix::fs::Uid::from_raw(container::HOST_ID)), None).unwrap();
+        let before = host_mounts();
+        let out = container
+            .run(with_volume(&["rbind", "rshared"]), json!({"rootfsPropagation": "shared"}), MOUNT_INSIDE)
+            .unwrap();
+        assert!(mount_line(&out, "/volume/sub").contains("tmpfs inside"), "{out}");
+        assert_eq!(host_mounts(), before);
+        drop(volume);
+    });
+}
