@@ -119,13 +119,11 @@ pub(crate) fn random_profile(random: &mut Random, names: &[&str], native: Arch, 
         .copied()
         .filter(|arch| scmp_arch(*arch).is_some() && token(*arch).1 == token(native).1 && random.below(6) == 0)
         .collect();
-    // Where a rule names a call that the second of two architectures lacks, libseccomp 2.5 may forget to load the call's
-    // number: no rule of that architecture ever matches. Not seen with the pairs that are in use.
-    let usual = [&[Arch::X86_64, Arch::X86, Arch::X32][..], &[Arch::Aarch64, Arch::Arm]]
-        .iter()
-        .any(|usual| subs.iter().chain([&native]).all(|arch| usual.contains(arch)));
+    // Where a rule names a call that an architecture lacks, libseccomp 2.5 may forget to load the call's number: no rule of
+    // that architecture ever matches. On x86_64 it loads the number anyway, to tell x32 apart.
+    let x86 = subs.iter().chain([&native]).all(|arch| matches!(arch, Arch::X86_64 | Arch::X32));
     let common: Vec<&str>;
-    let names = if !usual {
+    let names = if !x86 {
         let everywhere = |name: &&str| subs.iter().chain([&native]).all(|arch| number(*arch, name).is_some());
         common = names.iter().copied().filter(everywhere).collect();
         &common
