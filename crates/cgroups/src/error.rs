@@ -152,3 +152,18 @@ pub(crate) fn errno_text(errno: Errno) -> String {
         other => format!("errno {}", other.raw_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_not_mistaken_for_a_missing_program() {
+        let phrases = ["no such file", "permission denied", "not a directory", "is a directory", "not found"];
+        for number in 1..134 {
+            let text =
+                Error::file("open", "/sys/fs/cgroup/x", Errno::from_raw_os_error(number)).to_string().to_lowercase();
+            assert!(phrases.iter().all(|phrase| !text.contains(phrase)), "{text}");
+        }
+    }
+}
