@@ -164,14 +164,14 @@ impl Drop for Launch {
 
 /// Words a failed operation, as engines expect it where the program itself is at fault.
 pub(crate) fn explain(program: &Program, failure: &Failure) -> Error {
-    let error = program.explain(failure);
-    match program.origin(failure).map(|(op, _)| op) {
-        Some(Op::FindProgram { .. } | Op::Exec { .. }) => {
-            Error::Program { reason: program_error(&error.place, error.errno), program: error.place }
+    let errno = failure.errno;
+    match program.origin(failure) {
+        Some((Op::FindProgram { .. } | Op::Exec { .. }, place)) => {
+            Error::Program { program: place.to_owned(), reason: program_error(place, errno) }
         }
-        Some(Op::Chdir { .. }) => Error::Cwd { cwd: error.place, reason: go_errno(error.errno) },
-        Some(Op::Hook { .. }) => hooks::failed_in_init(error.place, failure.step, failure.errno),
-        _ => Error::Init(error),
+        Some((Op::Chdir { .. }, place)) => Error::Cwd { cwd: place.to_owned(), reason: go_errno(errno) },
+        Some((Op::Hook { .. }, place)) => hooks::failed_in_init(place.to_owned(), failure.step, errno),
+        _ => Error::Init(program.explain(failure)),
     }
 }
 

@@ -159,7 +159,7 @@ impl Executor {
                 mount_setattr(self.fd(mount), c"", flags, &MountAttr { set, clear, propagation, userns }).step(0)?;
             }
             Op::MoveMount { from, to } => {
-                move_mount(self.fd(from), self.fd(to)).step(0)?;
+                self.move_mount(self.fd(from), self.fd(to))?;
                 self.close(from);
                 self.close(to);
             }
@@ -207,6 +207,15 @@ impl Executor {
             Op::Exec { args, env } => self.exec(args, env)?,
         }
         Ok(())
+    }
+
+    /// The kernel's answer to a file on a folder is a mere EINVAL.
+    fn move_mount(&self, from: i32, to: i32) -> Result<(), Failed> {
+        let folder = |fd| stat_fd(fd).map(|file| file.mode & S_IFMT == S_IFDIR);
+        match move_mount(from, to) {
+            Err(EINVAL) if folder(from) != folder(to) => Err((Failure::CHECK, EINVAL)),
+            answer => answer.step(0),
+        }
     }
 
     fn open(&self, dir: Slot, resolve: Resolve, flags: u32, magic: u32, path: Str) -> Result<i32, Failed> {

@@ -39,8 +39,8 @@ pub struct CallError {
     pub place: String,
     /// The system call, or in words what was checked.
     pub call: &'static str,
-    /// The error number; what it means for [`Failure::CHECK`] is in `call`.
-    pub errno: i32,
+    /// The error number, unless `call` says in words what was wrong.
+    pub errno: Option<i32>,
 }
 
 impl fmt::Display for CallError {
@@ -48,7 +48,10 @@ impl fmt::Display for CallError {
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;
         }
-        write!(f, "{}: {}", self.call, errno_text(self.errno))
+        match self.errno {
+            Some(errno) => write!(f, "{}: {}", self.call, errno_text(errno)),
+            None => f.write_str(self.call),
+        }
     }
 }
 
@@ -59,9 +62,23 @@ impl Program {
     pub fn explain(&self, failure: &Failure) -> CallError {
         let Some((op, place)) = self.origin(failure) else {
             let call = if failure.op == Failure::AT_LOAD { "start of init" } else { "init" };
-            return CallError { place: String::new(), call, errno: failure.errno };
+            return CallError { place: String::new(), call, errno: Some(failure.errno) };
         };
-        CallError { place: place.to_owned(), call: call_name(op, failure.step), errno: failure.errno }
+        match failure.step {
+            Failure::CHECK => CallError { place: place.to_owned(), call: check_name(op), errno: None },
+            step => CallError { place: place.to_owned(), call: call_name(op, step), errno: Some(failure.errno) },
+        }
+    }
+}
+
+/// What an operation has checked itself, and found otherwise.
+fn check_name(op: &Op) -> &'static str {
+    match op {
+        Op::Open { .. } | Op::WriteFile { .. } => "it is not on the file system that it has to be on",
+        Op::MountPoint { .. } => "a symbolic link leads into another file system",
+        // Docker recognises the words in brackets, and explains them to the user.
+        Op::MoveMount { .. } => "the source is a file and the destination a folder, or the reverse (not a directory)",
+        _ => "a check of init's",
     }
 }
 
@@ -82,10 +99,9 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         10 => "open_tree",
         11 => "move_mount",
         12 => "mount_setattr",
-        13 => "statfs",
-        _ => "a symbolic link leads into another file system",
+        _ => "statfs",
     };
-    let nth = |names: &[&'static str]| names.get(step as usize).copied().unwrap_or("check");
+    let nth = |names: &[&'static str]| names.get(step as usize).copied().unwrap_or("call");
     match op {
         Op::Open { .. } => nth(&["open", "statfs"]),
         Op::Close { .. } => "close",

@@ -20,8 +20,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
 fn running_container_is_refused(stage: &Stage) {
     let bundle = stage.sleeper();
     bundle.start();
-    let text = format!("cannot delete container {} that is not stopped: running", bundle.id);
-    bundle.verb(&["delete"]).fails().says(&text);
+    bundle.verb(&["delete"]).fails().says("that is not stopped: running").says(&bundle.id);
     assert_eq!(bundle.status(), "running");
 }
 

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use integration::bundle::Bundle;
-use integration::command;
 use integration::scene;
 use integration::scene::Scene;
-use integration::wait::PATIENCE;
+use integration::wait::{PATIENCE, eventually};
+use integration::{command, host};
 
 use crate::Stage;
 
@@ -104,55 +104,59 @@ const CALLS: [&str; 24] = [
 fn killed_at_each_system_call(stage: &Stage) {
     let bundle = stage.sleeper();
     bundle.write();
+    let create = bundle.create_line("create", &[]);
     let mut points = 0;
     for call in CALLS {
-        for count in 1.. {
-            // A sample: the first three of each kind, then each one further and further apart.
-            let sampled = long() || count <= 3 || u32::is_power_of_two(count) || count % 16 == 0;
-            if !sampled {
-                continue;
-            }
-            // "write" includes no call that this kernel or build does not make: strace accepts the name all the same.
-            let inject = format!("inject={call}:signal=SIGKILL:when={count}");
-            let output = traced(&bundle, &inject);
-            let whole = output.code == 0;
-            points += u32::from(!whole);
+        // A sample: the first of each kind, then further and further apart.
+        let sampled = (1..2000_u32).filter(|count| long() || *count <= 2 || count.is_power_of_two());
+        for count in sampled {
+            let hit = killed_at(&bundle, call, count, &create);
             clears(&bundle, &format!("at {call} number {count}"));
-            if whole || count > 2000 {
+            if !hit {
                 break;
             }
+            points += 1;
         }
     }
     assert!(points >= 20, "only {points} points were reached: does strace inject here?");
     bundle.create();
 }
 
-/// `strace -f -e INJECT create`, on the bundle's streams.
-fn traced(bundle: &Bundle, inject: &str) -> command::Output {
-    let traced = bundle.command(&bundle.create_line("create", &[]));
-    let mut strace = Command::new("strace");
-    let calls = inject.split(['=', ':']).nth(1).unwrap();
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", inject]);
-    strace.arg(traced.get_program()).args(traced.get_args());
-    bundle.on_own_streams(&mut strace)
-}
-
 fn killed_in_delete(stage: &Stage) {
     let bundle = stage.sleeper();
+    let delete = ["delete", "--force", &bundle.id];
     for call in ["unlinkat", "unlink", "rmdir", "openat", "write", "umount2", "pidfd_send_signal", "kill"] {
         for count in 1..=(if long() { 200 } else { 4 }) {
             bundle.start();
-            let line = ["delete", "--force", &bundle.id];
-            let traced = bundle.command(&line);
-            let mut strace = Command::new("strace");
-            let inject = format!("inject={call}:signal=SIGKILL:when={count}");
-            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
-            strace.arg(traced.get_program()).args(traced.get_args());
-            let whole = command::run(&mut strace).code == 0;
+            let hit = killed_at(&bundle, call, count, &delete);
             clears(&bundle, &format!("in delete, at {call} number {count}"));
-            if whole {
+            if !hit {
                 break;
             }
         }
     }
+}
+
+/// Runs the runtime with `args` and kills whichever of its processes makes system call `call` for the `count`th time;
+/// whether there was such a call.
+fn killed_at(bundle: &Bundle, call: &str, count: u32, args: &[&str]) -> bool {
+    let record = bundle.folder.join("strace");
+    let traced = bundle.command(args);
+    let mut strace = Command::new("strace");
+    strace.arg("-f").arg("-o").arg(&record).args(["-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:signal=SIGKILL:when={count}")]);
+    strace.arg(traced.get_program()).args(traced.get_args());
+    let file = |name: &str| std::fs::File::create(bundle.folder.join(name)).unwrap();
+    let mut child = strace.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
+    // strace stays for as long as the container does: it has done its work when the runtime, its only child, is gone.
+    let strace = child.id().to_string();
+    eventually(PATIENCE, &format!("the runtime to end, {call} number {count}"), || {
+        let begun = std::fs::metadata(&record).is_ok_and(|file| file.len() > 0) || !host::is_alive(child.id() as i32);
+        let mut others = host::processes().into_iter();
+        let working = others.any(|pid| host::status_field(pid, "PPid").as_deref() == Some(&strace));
+        (begun && !working).then_some(())
+    });
+    child.kill().ok();
+    child.wait().unwrap();
+    std::fs::read_to_string(record).unwrap().contains("+++ killed by SIGKILL +++")
 }
