@@ -2,7 +2,6 @@
 
 use program::{Op, ProgramBuilder, Resolve, Slot};
 
-use crate::capabilities::SYS_ADMIN;
 use crate::plan::ConfinePlan;
 
 const PROC_SUPER_MAGIC: u32 = 0x9fa0;
@@ -54,11 +53,6 @@ pub fn emit_before_wait(plan: &ConfinePlan, b: &mut ProgramBuilder) {
         b.place("process.noNewPrivileges");
         b.push(Op::Prctl { option: PR_SET_NO_NEW_PRIVS, value: 1 });
     }
-    // Last, so that no limit stands in the way of the set-up; the ids' own are counted for the new user.
-    for limit in &plan.limits {
-        b.place(format!("process.rlimits {}", limit.kind));
-        b.push(Op::SetRlimit { resource: limit.resource, soft: limit.soft, hard: limit.hard });
-    }
 }
 
 /// User, groups and capabilities, in the order that lets each step be made with what the one before has left.
@@ -78,14 +72,12 @@ fn emit_identity(plan: &ConfinePlan, b: &mut ProgramBuilder) {
     b.push(Op::SetGroups { groups });
     b.push(Op::SetIds { uid, gid });
     b.place("process.capabilities");
-    // The filter comes last of all, and installing it takes CAP_SYS_ADMIN or no_new_privs (seccomp(2)). The capability
-    // does not survive the execve, which computes the new sets from the inheritable, bounding and ambient ones and from the
-    // file's (capabilities(7)), so that the filter need not allow a capset to drop it. With no_new_privs execve may keep the
-    // permitted set as it is, but then the capability is not needed.
-    let extra = if plan.filter.is_some() && !plan.no_new_privileges { SYS_ADMIN } else { 0 };
+    // What init's own last steps take does not survive the execve, which computes the new permitted set from the inheritable,
+    // bounding and ambient ones and from the file's, never from the old permitted one (capabilities(7)). So the filter need
+    // not allow a capset to drop it.
     b.push(Op::SetCaps {
-        effective: sets.effective | extra,
-        permitted: sets.permitted | extra,
+        effective: sets.effective | plan.borrowed,
+        permitted: sets.permitted | plan.borrowed,
         inheritable: sets.inheritable,
     });
     b.place("process.capabilities.ambient");
@@ -100,6 +92,11 @@ pub fn emit_before_exec(plan: &ConfinePlan, early: Early, b: &mut ProgramBuilder
         b.place("process label");
         let data = b.text(label);
         b.push(Op::Write { fd, data });
+    }
+    for limit in &plan.limits {
+        // As late as this, or few descriptors or little memory for the program would be too little for init and its hooks.
+        b.place(format!("process.rlimits {}", limit.kind));
+        b.push(Op::SetRlimit { resource: limit.resource, soft: limit.soft, hard: limit.hard });
     }
     if let Some(filter) = &plan.filter {
         b.place("linux.seccomp");

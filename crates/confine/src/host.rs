@@ -43,7 +43,8 @@ impl HostFacts {
             raises_limits,
             hard_limits: if raises_limits { Vec::new() } else { hard_limits() },
             umask: u32::from_str_radix(field("Umask"), 8).unwrap_or(0o022),
-            apparmor: exists("/sys/kernel/security/apparmor") || exists("/sys/module/apparmor/parameters/enabled"),
+            // The module's parameter is there, and "N", on a kernel that has AppArmor but does not use it.
+            apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y")),
             selinux: exists("/sys/fs/selinux/status"),
             keyrings: exists("/proc/keys"),
         }

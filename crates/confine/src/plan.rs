@@ -2,7 +2,7 @@
 
 use spec::{Linux, NamespaceType, PersonalityDomain, Process, Refusal};
 
-use crate::capabilities::{self, Sets};
+use crate::capabilities::{self, SYS_ADMIN, SYS_RESOURCE, Sets};
 use crate::host::HostFacts;
 use crate::rlimits::{self, Limit};
 use crate::seccomp::Filter;
@@ -22,6 +22,8 @@ pub struct ConfinePlan {
     pub umask: u32,
     /// Its capabilities.
     pub capabilities: Sets,
+    /// Capabilities that init keeps for its own last steps, and that the execve takes from it.
+    pub borrowed: u64,
     /// The highest capability that the bounding set may hold.
     pub last_capability: u32,
     /// no_new_privs.
@@ -67,6 +69,7 @@ pub fn plan(
         groups: process.user.additional_gids.clone(),
         umask: process.user.umask.unwrap_or(host.umask),
         capabilities: capabilities::sets(process, available, &mut warnings),
+        borrowed: borrowed(process, host, filter.is_some()),
         last_capability: host.last_capability,
         no_new_privileges: process.no_new_privileges,
         limits: rlimits::limits(process, host, &mut warnings),
@@ -80,6 +83,13 @@ pub fn plan(
         filter,
         warnings,
     })
+}
+
+/// Installing a filter takes CAP_SYS_ADMIN or no_new_privs (seccomp(2)), raising a limit CAP_SYS_RESOURCE (getrlimit(2)).
+fn borrowed(process: &Process, host: &HostFacts, filter: bool) -> u64 {
+    let for_filter = if filter && !process.no_new_privileges { SYS_ADMIN } else { 0 };
+    let for_limits = if host.raises_limits && !process.rlimits.is_empty() { SYS_RESOURCE } else { 0 };
+    for_filter | for_limits
 }
 
 /// Without CAP_SYS_RESOURCE a score can be raised, but not lowered below what a privileged process once set (proc(5)).
