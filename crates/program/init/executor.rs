@@ -164,7 +164,7 @@ impl Executor {
                 self.close(to);
             }
             Op::PivotRoot { root } => pivot_root(self.fd(root))?,
-            Op::EnterRoot { root } => enter_root(self.fd(root))?,
+            Op::MoveRoot { root } => move_root(self.fd(root))?,
             Op::Mask { root, null, empty, path } => {
                 rootfs::mask(self.fd(root), self.program.text(path), self.fd(null), self.fd(empty))?;
             }
@@ -388,10 +388,13 @@ fn pivot_root(root: i32) -> Result<(), Failed> {
     chdir(c"/").step(3)
 }
 
-fn enter_root(root: i32) -> Result<(), Failed> {
+fn move_root(root: i32) -> Result<(), Failed> {
     fchdir(root).step(0)?;
-    chroot(c".").step(1)?;
-    chdir(c"/").step(2)
+    let slash = openat2(AT_FDCWD, c"/", O_PATH, 0, 0).step(1)?;
+    move_mount(root, slash).step(2)?;
+    close(slash);
+    chroot(c".").step(3)?;
+    chdir(c"/").step(4)
 }
 
 fn open_pty_peer(master: i32, rows: u16, columns: u16) -> Result<i32, Failed> {

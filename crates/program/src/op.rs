@@ -118,8 +118,8 @@ pub enum Op {
     /// pivot_root(2) into `root`, which becomes `/` and the current directory; the old root, which must be the host's slave or
     /// private with all that is mounted below it, is detached.
     PivotRoot { root: Slot },
-    /// Enters the mount `root`, which covers `/`, by chroot(2): for an initramfs, which cannot be pivoted (`--no-pivot`).
-    EnterRoot { root: Slot },
+    /// Moves the mount `root` over `/` and enters it by chroot(2): for an initramfs, which cannot be pivoted (`--no-pivot`).
+    MoveRoot { root: Slot },
     /// Hides a path, if it exists: a file behind `null`, a folder behind a copy of the mount `empty`.
     Mask { root: Slot, null: Slot, empty: Slot, path: Str },
     /// Makes a path, if it exists, read-only with all that is mounted below it.

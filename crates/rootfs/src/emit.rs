@@ -2,6 +2,8 @@
 
 mod devices;
 mod mounts;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -51,14 +53,13 @@ pub struct Emitter<'p> {
 }
 
 impl<'p> Emitter<'p> {
-    /// Cuts the host's mounts off and puts the container's root, a mount of its own, on top of `/`.
+    /// Cuts the host's mounts off and makes the container's root a mount of its own at its path, where hooks look for it.
     ///
     /// `inherited` are the descriptors for [`RootfsPlan::inherited_sources`], in that order.
     pub fn prepare(plan: &'p RootfsPlan, inherited: &[Slot], b: &mut ProgramBuilder) -> Emitter<'p> {
         let wanted = plan.inherited_sources();
-        let inherited = || wanted.iter().zip(inherited);
         let mut sources: BTreeMap<usize, Slot> =
-            inherited().filter_map(|(source, &slot)| source.mount.map(|index| (index, slot))).collect();
+            wanted.iter().map(|source| source.mount).zip(inherited.iter().copied()).collect();
         // While `/` is what the host has, and not its slave yet.
         for mount in &plan.mounts {
             if let MountKind::Bind { source, recursive, from: Source::Early, .. } = &mount.kind {
@@ -69,18 +70,11 @@ impl<'p> Emitter<'p> {
         b.place(format!("rootfs {}", plan.rootfs.display()));
         let slash = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, Path::new("/"), b);
         b.push(propagate(slash, plan.host_propagation, true));
-        let tree = match inherited().find(|(source, _)| source.mount.is_none()) {
-            Some((_, &tree)) => {
-                // The runtime cloned it from the host's mounts, whose peer it still is.
-                b.push(propagate(tree, plan.host_propagation, true));
-                tree
-            }
-            None => open_tree(&plan.rootfs, true, b),
-        };
+        b.push(Op::Close { fd: slash });
+        let tree = open_tree(&plan.rootfs, true, b);
         let root = same_mount(tree, b);
-        // On top of `/`: absolute paths still start below it, at the host's, and every parent of `/` is in reach, which
-        // those of the root file system need not be in a user namespace.
-        b.push(Op::MoveMount { from: tree, to: slash });
+        let folder = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, &plan.rootfs, b);
+        b.push(Op::MoveMount { from: tree, to: folder });
         Emitter { plan, root, sources, read_only_late: Vec::new() }
     }
 
@@ -139,7 +133,7 @@ impl<'p> Emitter<'p> {
     pub fn pivot(self, b: &mut ProgramBuilder) {
         b.place(format!("rootfs {}", self.plan.rootfs.display()));
         let root = self.root;
-        b.push(if self.plan.no_pivot { Op::EnterRoot { root } } else { Op::PivotRoot { root } });
+        b.push(if self.plan.no_pivot { Op::MoveRoot { root } } else { Op::PivotRoot { root } });
         if let Some(kind) = self.plan.root_propagation {
             b.place("linux.rootfsPropagation");
             b.push(propagate(root, kind, false));

@@ -256,3 +256,102 @@ fn split_data(word: &str) -> Vec<(String, Option<String>)> {
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Options {
+        Options::read(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    }
+
+    /// The words that the specification says a runtime MUST know (config.md, "Linux mount options").
+    const REQUIRED: &str = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud noatime nodev nodiratime noexec \
+         noiversion nolazytime norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec \
+         rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave \
+         rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync unbindable";
+
+    #[test]
+    fn every_required_option_is_known_once() {
+        for word in REQUIRED.split_whitespace().chain(["mand", "nomand"]) {
+            assert_eq!(MOUNT_OPTIONS.iter().filter(|option| option.name == word).count(), 1, "{word}");
+            assert_eq!(read(&[word]).data, [], "{word}");
+        }
+        assert_eq!(MOUNT_OPTIONS.len(), REQUIRED.split_whitespace().count() + 2);
+    }
+
+    #[test]
+    fn flags_are_set_and_cleared() {
+        for (words, set, clear) in [
+            (&["ro"][..], 1, 0),
+            (&["rw"], 0, 1),
+            (&["ro", "rw"], 0, 1),
+            (&["rw", "ro"], 1, 0),
+            (&["nosuid", "nodev", "noexec"], 2 | 4 | 8, 0),
+            (&["suid", "dev", "exec"], 0, 2 | 4 | 8),
+            (&["nodiratime"], 0x80, 0),
+            (&["diratime"], 0, 0x80),
+            (&["nosymfollow"], 0x20_0000, 0),
+            (&["symfollow"], 0, 0x20_0000),
+            (&["noatime"], 0x10, 0x70),
+            (&["strictatime"], 0x20, 0x70),
+            (&["relatime"], 0, 0x70),
+            (&["atime"], 0, 0x70),
+            (&["nostrictatime"], 0, 0x70),
+            (&["noatime", "strictatime", "ro"], 0x21, 0x70),
+            (&["noatime", "atime"], 0, 0x70),
+            (&["norelatime", "defaults", "iversion", "noiversion", "silent", "loud"], 0, 0),
+        ] {
+            assert_eq!(
+                read(words),
+                Options { attributes: Attributes { set, clear }, ..Options::default() },
+                "{words:?}"
+            );
+            if words.iter().all(|word| MOUNT_OPTIONS.iter().any(|option| option.name == format!("r{word}"))) {
+                let words: Vec<String> = words.iter().map(|word| format!("r{word}")).collect();
+                let expected = Options { tree_attributes: Attributes { set, clear }, ..Options::default() };
+                assert_eq!(Options::read(&words), expected, "{words:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn binds_and_propagation() {
+        assert_eq!(read(&["bind"]).bind, Some(false));
+        assert_eq!(read(&["rbind", "bind"]).bind, Some(true));
+        assert!(read(&["remount", "bind"]).remount);
+        let kinds = [("private", 1 << 18), ("slave", 1 << 19), ("shared", 1 << 20), ("unbindable", 1 << 17)];
+        for (word, kind) in kinds {
+            assert_eq!(read(&[word]).propagation, [Propagation { kind, recursive: false }]);
+            assert_eq!(read(&[&format!("r{word}")]).propagation, [Propagation { kind, recursive: true }]);
+        }
+        let both = read(&["slave", "shared"]).propagation;
+        assert_eq!(both.iter().map(|propagation| propagation.kind).collect::<Vec<_>>(), [SLAVE, SHARED]);
+    }
+
+    #[test]
+    fn superblock_flags_keep_their_names() {
+        let words = ["sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand"];
+        assert_eq!(read(&words).superblock, words);
+    }
+
+    #[test]
+    fn other_words_are_data() {
+        let data = |words: &[&str]| {
+            let data = read(words).data;
+            data.into_iter().map(|(key, value)| format!("{key}:{}", value.unwrap_or_default())).collect::<Vec<_>>()
+        };
+        assert_eq!(data(&["mode=755,size=1k", "newinstance", ""]), ["mode:755", "size:1k", "newinstance:"]);
+        assert_eq!(data(&["lowerdir=/a:/b=c"]), ["lowerdir:/a:/b=c"]);
+        assert_eq!(data(&["context=\"u:r:t:s0:c1,c2\",uid=0"]), ["context:u:r:t:s0:c1,c2", "uid:0"]);
+        assert_eq!(data(&["RO", "r", "noatimes"]).len(), 3);
+    }
+
+    #[test]
+    fn flags_for_all_are_flags_for_one_where_there_is_one() {
+        let mut options = read(&["noatime", "rw", "rro", "rstrictatime"]);
+        options.fold_tree();
+        assert_eq!(options.attributes, Attributes { set: 0x21, clear: 0x70 });
+        assert!(options.tree_attributes.is_empty());
+    }
+}

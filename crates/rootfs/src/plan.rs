@@ -2,6 +2,8 @@
 
 mod devices;
 mod mounts;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -62,7 +64,6 @@ pub struct CgroupHierarchy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootfsPlan {
     pub(crate) rootfs: PathBuf,
-    pub(crate) rootfs_source: Source,
     /// What becomes of the host's mounts in the container's mount namespace, all of them: MS_SLAVE or MS_PRIVATE.
     pub(crate) host_propagation: u64,
     /// What becomes of the container's `/` at the end.
@@ -79,8 +80,8 @@ pub struct RootfsPlan {
 /// AT_RECURSIVE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InheritedSource {
-    /// Its index in `mounts`; `None` for the root itself.
-    pub mount: Option<usize>,
+    /// Its index in `mounts`.
+    pub mount: usize,
     /// Its path on the host.
     pub path: PathBuf,
     /// With everything mounted below it.
@@ -93,15 +94,13 @@ impl RootfsPlan {
     ///
     /// [`Emitter::prepare`]: crate::Emitter::prepare
     pub fn inherited_sources(&self) -> Vec<InheritedSource> {
-        let root = InheritedSource { mount: None, path: self.rootfs.clone(), recursive: true };
-        let root = (self.rootfs_source == Source::Inherited).then_some(root);
         let binds = self.mounts.iter().filter_map(|mount| match &mount.kind {
             MountKind::Bind { source: path, recursive, from: Source::Inherited, .. } => {
-                Some(InheritedSource { mount: Some(mount.index), path: path.clone(), recursive: *recursive })
+                Some(InheritedSource { mount: mount.index, path: path.clone(), recursive: *recursive })
             }
             _ => None,
         });
-        root.into_iter().chain(binds).collect()
+        binds.collect()
     }
 }
 
@@ -130,10 +129,8 @@ pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
         Some(RootfsPropagation::Unbindable) => Some(UNBINDABLE),
         _ => None,
     };
-    let inherits = input.user_namespace && input.privileged;
     Ok(RootfsPlan {
         rootfs: input.rootfs.to_owned(),
-        rootfs_source: if inherits { Source::Inherited } else { Source::Late },
         host_propagation,
         root_propagation,
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),

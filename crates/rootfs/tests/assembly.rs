@@ -1,5 +1,10 @@
 //! Whole containers: what is mounted and made inside, seen from inside.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a helper that fails is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a helper that fails is a failed test"
+)]
 
 mod container;
 
@@ -242,14 +247,42 @@ fn cgroups_of_version_1_are_those_of_the_container() {
     assert!(out.contains("\ncpu,cpuacct\n") && out.contains("cpu.shares") && out.contains("Read-only"), "{out}");
 }
 
+/// A folder of one v1 hierarchy, removed when dropped.
+struct Cgroup(std::path::PathBuf);
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn in_a_cgroup_namespace_the_containers_cgroup_is_the_root() {
+    let name = format!("lightship-rootfs-{}", std::process::id());
+    let cgroup = Cgroup(std::path::Path::new("/sys/fs/cgroup/freezer").join(&name));
+    if fs::create_dir(&cgroup.0).is_err() {
+        std::mem::forget(cgroup);
+        eprintln!("skipped: no cgroup v1 freezer here");
+        return;
+    }
+    let mut container = Container::new();
+    let folder = cgroup.0.clone();
+    container.cgroups = CgroupMounts::V1(vec![CgroupHierarchy { name: "freezer".to_owned(), links: vec![], folder }]);
+    let mount = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"]});
+    let shared = container.run(with(mount.clone()), json!({}), MOUNTINFO).unwrap();
+    assert_eq!(mount_line(&shared, "/sys/fs/cgroup/freezer").split(' ').nth(3), Some(format!("/{name}").as_str()));
+    container.cgroup_namespace = Some(cgroup.0.clone());
+    let own = container.run(with(mount), json!({}), MOUNTINFO).unwrap();
+    assert_eq!(mount_line(&own, "/sys/fs/cgroup/freezer").split(' ').nth(3), Some("/"));
+}
+
 #[test]
 fn a_user_namespace_gets_sources_from_the_runtime_and_devices_from_the_host() {
     let mut container = Container::new();
     container.user_namespace = true;
-    // Nobody but root reaches the bundle: the container's root is another user.
-    fs::create_dir_all(container.path("private")).unwrap();
-    rustix::fs::chmod(&container.bundle, 0o700.into()).unwrap();
     folder_with(&container.path("private/data"), "file", "content");
+    // Nobody but root gets there: the container's root is another user.
+    rustix::fs::chmod(container.path("private"), 0o700.into()).unwrap();
     rustix::fs::chown(container.path("rootfs"), Some(rustix::fs::Uid::from_raw(HOST_ID)), None).unwrap();
     let mounts = with(json!({"destination": "/data", "source": "private/data", "options": ["rbind", "ro"]}));
     let linux = json!({"maskedPaths": ["/proc/kcore", "/proc/acpi"], "readonlyPaths": ["/proc/sys"],

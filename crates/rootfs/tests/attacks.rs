@@ -118,7 +118,7 @@ fn only_procfs_can_be_bound_to_proc() {
     let scene = Scene::new();
     let fake = json!({"destination": "/proc", "type": "bind", "source": "outside", "options": ["rbind"]});
     let error = scene.run(vec![fake], json!({}), "").unwrap_err();
-    assert_eq!(error, "mounts[0] /proc: check: invalid argument");
+    assert_eq!(error, "mounts[0] /proc: it is not on the file system that it has to be on");
     let real = json!({"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind", "ro"]});
     assert!(scene.run(vec![real], json!({}), "busybox cat /proc/self/mountinfo").unwrap().contains(" /proc ro"));
 }

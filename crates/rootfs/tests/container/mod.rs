@@ -19,6 +19,7 @@ use sys::memfd::{Raw, sealed};
 use sys::spawn::Spawn;
 
 const NEW_MOUNT: u64 = 0x0002_0000;
+const NEW_CGROUP: u32 = 0x0200_0000;
 const NEW_IPC: u64 = 0x0800_0000;
 const NEW_USER: u64 = 0x1000_0000;
 const NEW_PID: u64 = 0x2000_0000;
@@ -42,6 +43,8 @@ pub struct Container {
     pub cgroups: CgroupMounts,
     pub no_pivot: bool,
     pub terminal: Option<ConsolePlan>,
+    /// A cgroup folder of the host that init enters, to make it the root of a new cgroup namespace.
+    pub cgroup_namespace: Option<PathBuf>,
 }
 
 impl Container {
@@ -58,6 +61,7 @@ impl Container {
             cgroups: CgroupMounts::None,
             no_pivot: false,
             terminal: None,
+            cgroup_namespace: None,
         }
     }
 
@@ -105,6 +109,11 @@ impl Container {
                 b.inherit(rustix::mount::open_tree(rustix::fs::CWD, &source.path, flags).unwrap())
             })
             .collect();
+        if let Some(folder) = &self.cgroup_namespace {
+            let (path, data) = (b.text(folder.join("cgroup.procs").to_str().unwrap()), b.text("0"));
+            b.push(Op::WriteFile { dir: Slot::NONE, magic: 0, path, data });
+            b.push(Op::Unshare { flags: NEW_CGROUP });
+        }
         let mut emitter = Emitter::prepare(plan, &sources, &mut b);
         emitter.mounts(&mut b);
         emitter.devices(&mut b);
@@ -182,7 +191,8 @@ impl Drop for Container {
 /// The line of a mountinfo for a mount point, the top one where there are more.
 pub fn mount_line<'t>(mountinfo: &'t str, point: &str) -> &'t str {
     let line = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some(point));
-    line.unwrap_or_else(|| panic!("no mount at {point} in\n{mountinfo}"))
+    assert!(line.is_some(), "no mount at {point} in\n{mountinfo}");
+    line.unwrap()
 }
 
 /// The flags of the mount (not of the superblock) at a mount point.
