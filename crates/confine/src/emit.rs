@@ -104,3 +104,90 @@ pub fn emit_before_exec(plan: &ConfinePlan, early: Early, b: &mut ProgramBuilder
         b.push(Op::Seccomp { filter: program, flags: filter.flags });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capabilities::Sets;
+    use crate::rlimits::Limit;
+    use crate::seccomp::Filter;
+
+    fn everything() -> ConfinePlan {
+        ConfinePlan {
+            ids: (1000, 1000),
+            groups: vec![7],
+            umask: 0o022,
+            capabilities: Sets { bounding: 0b11, effective: 0b1, permitted: 0b1, inheritable: 0b1, ambient: 0b1 },
+            borrowed: 1 << 21,
+            last_capability: 40,
+            no_new_privileges: true,
+            limits: vec![Limit { kind: spec::RlimitType::Nofile, resource: 7, soft: 1, hard: 2 }],
+            oom_score: Some(5),
+            personality: Some(8),
+            label: Some(("/proc/thread-self/attr/exec", "label".to_owned())),
+            keyring: Some("_ses.x".to_owned()),
+            filter: Some(Filter { program: vec![0; 8], flags: 4 }),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The operations by name, the stages parted by a line.
+    fn order(plan: &ConfinePlan) -> Vec<String> {
+        let mut b = ProgramBuilder::new();
+        let early = emit_early(plan, &mut b);
+        let first = b.ops().len();
+        emit_before_wait(plan, &mut b);
+        let second = b.ops().len();
+        emit_before_exec(plan, early, &mut b);
+        let mut names: Vec<String> = b
+            .ops()
+            .iter()
+            .map(|op| format!("{op:?}").split([' ', '{']).next().unwrap_or_default().to_owned())
+            .collect();
+        names.insert(second, "-- start".to_owned());
+        names.insert(first, "-- inside".to_owned());
+        names
+    }
+
+    #[test]
+    fn the_order_with_everything() {
+        let golden = [
+            "WriteFile",
+            "Open",
+            "-- inside",
+            "Keyring",
+            "Personality",
+            "Umask",
+            "DropBounding",
+            "Prctl",
+            "SetGroups",
+            "SetIds",
+            "SetCaps",
+            "SetAmbient",
+            "Prctl",
+            "-- start",
+            "Write",
+            "SetRlimit",
+            "Seccomp",
+        ];
+        assert_eq!(order(&everything()), golden);
+    }
+
+    #[test]
+    fn the_order_with_nothing_asked_for() {
+        let golden = ["-- inside", "Umask", "DropBounding", "SetGroups", "SetIds", "SetCaps", "SetAmbient", "-- start"];
+        assert_eq!(order(&ConfinePlan::default()), golden);
+    }
+
+    #[test]
+    fn what_is_borrowed_is_permitted_and_effective_and_nothing_more() {
+        let mut b = ProgramBuilder::new();
+        emit_before_wait(&everything(), &mut b);
+        let caps = b.ops().iter().find(|op| matches!(op, Op::SetCaps { .. }));
+        let borrowed = 1 << 21;
+        let wanted = Op::SetCaps { effective: borrowed | 1, permitted: borrowed | 1, inheritable: 1 };
+        assert_eq!(caps, Some(&wanted));
+        let bounding = b.ops().iter().find(|op| matches!(op, Op::DropBounding { .. }));
+        assert_eq!(bounding, Some(&Op::DropBounding { keep: 0b11, last: 40 }));
+    }
+}

@@ -120,3 +120,83 @@ fn label(process: &Process, linux: &Linux, host: &HostFacts) -> Result<Option<(&
         (None, None) => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> HostFacts {
+        HostFacts {
+            available: u64::MAX >> 23,
+            last_capability: 40,
+            umask: 0o022,
+            keyrings: true,
+            ..HostFacts::default()
+        }
+    }
+
+    fn planned(process: &str, linux: &str, host: &HostFacts, filter: Option<Filter>) -> Result<ConfinePlan, Refusal> {
+        let process = Process::from_bytes(format!(r#"{{"cwd":"/","args":["a"]{process}}}"#).as_bytes()).unwrap();
+        plan(&process, &serde_json::from_str(linux).unwrap(), host, Some("_ses.a".to_owned()), filter)
+    }
+
+    #[test]
+    fn a_confinement_that_cannot_be_had_is_refused() {
+        let refused = |process: &str| planned(process, "{}", &host(), None).unwrap_err().pointer;
+        assert_eq!(refused(r#","apparmorProfile":"p""#), "/process/apparmorProfile");
+        assert_eq!(refused(r#","selinuxLabel":"l""#), "/process/selinuxLabel");
+        let apparmor = HostFacts { apparmor: true, ..host() };
+        let label = planned(r#","apparmorProfile":"p""#, "{}", &apparmor, None).unwrap().label;
+        assert_eq!(label, Some(("/proc/thread-self/attr/apparmor/exec", "exec p".to_owned())));
+        let selinux = HostFacts { selinux: true, ..host() };
+        let label = planned(r#","selinuxLabel":"l""#, "{}", &selinux, None).unwrap().label;
+        assert_eq!(label, Some(("/proc/thread-self/attr/exec", "l".to_owned())));
+    }
+
+    #[test]
+    fn a_mount_label_without_selinux_is_a_warning() {
+        let plan = planned("", r#"{"mountLabel":"l"}"#, &host(), None).unwrap();
+        assert_eq!(plan.warnings.len(), 1);
+        assert!(plan.warnings[0].starts_with("/linux/mountLabel"), "{:?}", plan.warnings);
+    }
+
+    #[test]
+    fn init_borrows_only_what_its_last_steps_take() {
+        let filter = || Some(Filter { program: vec![0; 8], flags: 0 });
+        let borrowed = |process: &str, host: &HostFacts, filter| planned(process, "{}", host, filter).unwrap().borrowed;
+        let limits = r#","rlimits":[{"type":"RLIMIT_CORE","hard":1,"soft":1}]"#;
+        let raises = HostFacts { raises_limits: true, ..host() };
+        assert_eq!(borrowed("", &raises, None), 0);
+        assert_eq!(borrowed("", &raises, filter()), SYS_ADMIN);
+        assert_eq!(borrowed(r#","noNewPrivileges":true"#, &raises, filter()), 0);
+        assert_eq!(borrowed(limits, &host(), None), 0);
+        assert_eq!(borrowed(limits, &raises, filter()), SYS_RESOURCE | SYS_ADMIN);
+    }
+
+    #[test]
+    fn a_score_that_cannot_be_lowered_is_left_out_with_a_warning() {
+        let low = r#","oomScoreAdj":-500"#;
+        let plan = planned(low, "{}", &host(), None).unwrap();
+        assert_eq!((plan.oom_score, plan.warnings.len()), (None, 1));
+        let raises = HostFacts { raises_limits: true, ..host() };
+        assert_eq!(planned(low, "{}", &raises, None).unwrap().oom_score, Some(-500));
+    }
+
+    #[test]
+    fn a_user_namespace_gives_every_capability_of_the_kernel() {
+        let few = HostFacts { available: 0, ..host() };
+        let process = r#","capabilities":{"bounding":["CAP_SYS_ADMIN"]}"#;
+        assert_eq!(planned(process, "{}", &few, None).unwrap().capabilities.bounding, 0);
+        let linux = r#"{"namespaces":[{"type":"user"}]}"#;
+        assert_eq!(planned(process, linux, &few, None).unwrap().capabilities.bounding, SYS_ADMIN);
+    }
+
+    #[test]
+    fn identity_and_mask_are_taken_as_they_are() {
+        let user = r#","user":{"uid":4294967294,"gid":2,"umask":63,"additionalGids":[9,9]}"#;
+        let plan = planned(user, r#"{"personality":{"domain":"LINUX32"}}"#, &host(), None).unwrap();
+        assert_eq!((plan.ids, plan.umask, plan.groups), ((4_294_967_294, 2), 0o77, vec![9, 9]));
+        assert_eq!(plan.personality, Some(PER_LINUX32));
+        assert_eq!(planned("", "{}", &host(), None).unwrap().umask, 0o022, "absent: the caller's");
+    }
+}

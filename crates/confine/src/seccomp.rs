@@ -88,3 +88,62 @@ fn flags(profile: &Seccomp) -> u32 {
     }
     bits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compiled(profile: &str) -> Result<Filter, Refusal> {
+        Filter::compile(&serde_json::from_str(profile).unwrap(), Arch::X86_64)
+    }
+
+    #[test]
+    fn flags_are_the_kernels() {
+        let flags = |text: &str| compiled(&format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW"{text}}}"#)).unwrap().flags;
+        assert_eq!(flags(""), SPEC_ALLOW, "as runc: unset is SPEC_ALLOW");
+        assert_eq!(flags(r#","flags":[]"#), 0);
+        let all = r#","flags":["SECCOMP_FILTER_FLAG_TSYNC","SECCOMP_FILTER_FLAG_LOG","SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]"#;
+        assert_eq!(flags(all), TSYNC | LOG | SPEC_ALLOW);
+        let notify = r#","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]"#;
+        assert_eq!(flags(&format!("{all}{notify}")), LOG | SPEC_ALLOW | NEW_LISTENER | WAIT_KILLABLE_RECV);
+    }
+
+    #[test]
+    fn what_a_profile_cannot_ask_for_is_refused_with_its_place() {
+        let refused = |text: &str| compiled(text).unwrap_err().pointer;
+        assert_eq!(refused(r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#), "/linux/seccomp/defaultAction");
+        assert_eq!(
+            refused(r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}"#),
+            "/linux/seccomp/defaultErrnoRet"
+        );
+        let rule = |rule: &str| {
+            refused(&format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{{"names":["read"],{rule}}}]}}"#))
+        };
+        assert_eq!(rule(r#""action":"SCMP_ACT_KILL","errnoRet":2"#), "/linux/seccomp/syscalls/0/errnoRet");
+        assert_eq!(rule(r#""action":"SCMP_ACT_ERRNO","errnoRet":65536"#), "/linux/seccomp/syscalls/0/errnoRet");
+        assert_eq!(
+            rule(r#""action":"SCMP_ACT_ERRNO","args":[{"index":6,"value":0,"op":"SCMP_CMP_EQ"}]"#),
+            "/linux/seccomp/syscalls/0/args/0/index"
+        );
+    }
+
+    /// Whatever changes a compiled filter has to change the cache's `GENERATION` with it; then this number too.
+    #[test]
+    fn cached_filters_are_those_of_this_generator() {
+        let names: Vec<String> = names().step_by(3).map(|name| format!("\"{name}\"")).collect();
+        let filter = compiled(&format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86","SCMP_ARCH_X32"],"syscalls":[
+            {{"names":[{}],"action":"SCMP_ACT_ALLOW"}},
+            {{"names":["socket"],"action":"SCMP_ACT_TRAP","args":[{{"index":0,"value":40,"op":"SCMP_CMP_GT"}}]}}]}}"#,
+            names.join(",")
+        ))
+        .unwrap();
+        // FNV-1a, which does not depend on the compiler.
+        let sum = filter
+            .program
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+        assert_eq!((cache::GENERATION, format!("{sum:016x}")), (1, "f8ec2888ff5949f3".to_owned()));
+    }
+}

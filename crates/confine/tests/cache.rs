@@ -1,5 +1,7 @@
 //! The cache of compiled filters, in a real folder.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way of failing")]
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! A plan executed by init: what the program then finds itself to be.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way of failing")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;

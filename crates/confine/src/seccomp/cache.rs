@@ -16,7 +16,7 @@ use spec::seccomp::Arch;
 use super::{Filter, Instruction, MAX_INSTRUCTIONS};
 
 /// Which generator the filters come from: to be counted up with whatever changes a compiled filter (a test of it fails).
-const GENERATION: u32 = 1;
+pub(super) const GENERATION: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"lsfilter";
 

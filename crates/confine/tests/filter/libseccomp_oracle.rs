@@ -60,7 +60,8 @@ pub(crate) fn libseccomp_filter(profile: &Seccomp, native: Arch) -> Option<Vec<I
 /// - greater and less on one argument hide each other (`a <= 2` or `a < 2^64 - 1` lets 2^32 - 1 pass neither);
 /// - where it compares only the low half of arguments, a rule with several conditions that fails leaves its argument
 ///   loaded, and the next rule compares that one instead of its own.
-/// [`meaning`] judges those.
+///
+/// [`crate::meaning`] judges those.
 pub(crate) fn incomparable(profile: &Seccomp, arch: Arch, call: u32) -> bool {
     let conditional = profile.syscalls.iter().filter(|rule| !rule.args.is_empty());
     let rules: Vec<&Rule> = conditional.filter(|rule| rule.names.iter().any(|name| meets(arch, name, call))).collect();

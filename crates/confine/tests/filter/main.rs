@@ -2,6 +2,8 @@
 //! the profile says, evaluated rule by rule, and the filter that libseccomp makes of it. Both filters are run by an
 //! interpreter.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way of failing")]
+
 mod interpreter;
 mod libseccomp_oracle;
 mod meaning;
