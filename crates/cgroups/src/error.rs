@@ -103,6 +103,15 @@ pub enum Error {
         millis: u64,
     },
 
+    /// A cgroup for `exec` that is not below the container's.
+    #[error("--cgroup {value}: {problem} (give PATH or CONTROLLER:PATH, below the container's own)")]
+    Below {
+        /// The value as it was given.
+        value: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
     /// Something the container's cgroups have no place for.
     #[error("the container has no cgroup to {action} it with ({remedy})")]
     NoCgroup {

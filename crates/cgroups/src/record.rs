@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::layout::Mode;
 
 /// Which interface a hierarchy speaks.
@@ -67,6 +68,33 @@ impl CgroupRecord {
         self.dirs.iter().find(|dir| dir.version == Version::V1 && dir.has(controller)).map(|dir| dir.path.as_path())
     }
 
+    /// The record with some directories moved down to existing ones below the container's: `exec --cgroup`, whose values are
+    /// `PATH` for all hierarchies or `CONTROLLER[,CONTROLLER…]:PATH` for those of v1 that have one of them.
+    ///
+    /// # Errors
+    /// A path leads out of the container's cgroup, or no hierarchy has the controllers.
+    pub fn below(&self, wanted: &[String]) -> Result<CgroupRecord, Error> {
+        let mut record = self.clone();
+        for value in wanted {
+            let (controllers, path) = value.split_once(':').map_or((None, value.as_str()), |(c, path)| (Some(c), path));
+            let path = path.trim_matches('/');
+            let refused = |problem| Error::Below { value: value.clone(), problem };
+            if path.split('/').any(|name| name == "..") {
+                return Err(refused("leads out of the container's cgroup"));
+            }
+            let named = |dir: &Dir| controllers.is_none_or(|list| list.split(',').any(|name| dir.has(name)));
+            let mut found = false;
+            for dir in record.dirs.iter_mut().filter(|dir| named(dir)) {
+                dir.path.push(path);
+                found = true;
+            }
+            if !found {
+                return Err(refused("names a controller that the container has no cgroup of"));
+            }
+        }
+        Ok(record)
+    }
+
     pub(crate) fn unified_dir(&self) -> Option<&Dir> {
         self.dirs.iter().find(|dir| dir.version == Version::V2)
     }
@@ -74,5 +102,38 @@ impl CgroupRecord {
     /// The directory that holds all of the container's processes and is the best to ask about them.
     pub(crate) fn main_dir(&self) -> Option<&Dir> {
         self.unified_dir().or_else(|| self.dirs.first())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> CgroupRecord {
+        let dir = |controllers: &[&str], mount: &str| Dir {
+            version: Version::V1,
+            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+            mount: mount.into(),
+            path: Path::new(mount).join("c"),
+            made: true,
+        };
+        CgroupRecord { dirs: vec![dir(&["cpu", "cpuacct"], "/cg/cpu"), dir(&["memory"], "/cg/memory")] }
+    }
+
+    fn below(values: &[&str]) -> Result<Vec<PathBuf>, Error> {
+        let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        Ok(record().below(&values)?.dirs.into_iter().map(|dir| dir.path).collect())
+    }
+
+    #[test]
+    fn a_path_counts_for_all_and_a_controllers_path_for_its_own() {
+        assert_eq!(below(&["/a/b"]).unwrap(), [Path::new("/cg/cpu/c/a/b"), Path::new("/cg/memory/c/a/b")]);
+        assert_eq!(below(&["cpu:x", "memory:y"]).unwrap(), [Path::new("/cg/cpu/c/x"), Path::new("/cg/memory/c/y")]);
+    }
+
+    #[test]
+    fn a_way_out_or_an_unknown_controller_is_refused() {
+        assert!(below(&["../other"]).unwrap_err().to_string().contains("leads out"));
+        assert!(below(&["pids:x"]).unwrap_err().to_string().contains("names a controller"));
     }
 }

@@ -58,10 +58,6 @@ impl Container {
         Ok(Container { record, cgroup, init })
     }
 
-    pub(crate) fn id(&self) -> &str {
-        self.record.id.as_str()
-    }
-
     /// Derived from the process, its start time, the program it executes, and its cgroup.
     pub(crate) fn status(&self, entry: &Entry) -> Result<Status, Error> {
         if self.init.is_none() {

@@ -123,7 +123,7 @@ impl Exec<'_> {
         let init = self.container.init.as_ref().ok_or(Error::NotRunning)?;
         let (kinds, join_pid) = namespaces::plan_exec(self.spec);
         let mut builder = ProgramBuilder::new();
-        let unified = emit_cgroup(&self.container.cgroup, false, &mut builder)?;
+        let unified = emit_cgroup(&self.container.cgroup.below(&self.options.cgroup)?, false, &mut builder)?;
         let init_slot = builder.inherit(init.try_clone().map_err(Error::call("the pidfd of init"))?);
         let early = confine::emit_early(&self.plan.confine, &mut builder);
         namespaces::emit_join_process(init_slot, kinds, &mut builder);
@@ -186,11 +186,6 @@ fn check_status(status: Status, options: &ExecOptions) -> Result<(), Error> {
 
 /// The process that the file or the flags ask for; what the flags leave open is as in the container's own.
 fn wanted_process(spec: &Spec, options: &ExecOptions) -> Result<Process, Error> {
-    if !options.cgroup.is_empty() {
-        return Err(Error::Other(
-            "exec --cgroup is not supported yet; the process joins the container's own".to_owned(),
-        ));
-    }
     if let Some(path) = &options.process {
         let bytes = bundle::read_document("process", path)?;
         return Process::from_bytes(&bytes).map_err(|error| Error::Unreadable { path: path.clone(), error });

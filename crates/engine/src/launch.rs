@@ -144,7 +144,7 @@ impl Launch {
     fn died(&self) -> Error {
         let status = wait(self.pidfd.as_fd());
         let text = match status {
-            Ok(Exit::Signal(signal)) if signal == 9 => "signal 9 (is linux.resources.memory.limit too low?)".to_owned(),
+            Ok(Exit::Signal(9)) => "signal 9 (is linux.resources.memory.limit too low?)".to_owned(),
             Ok(Exit::Signal(signal)) => format!("signal {signal}"),
             Ok(Exit::Code(code)) => format!("itself with status {code}"),
             Err(_) => "somebody else".to_owned(),

@@ -56,6 +56,7 @@ pub struct ContainerPlan {
 /// # Errors
 /// Whatever the configuration asks for that is contradictory, that this host cannot do, or that lightship does not know.
 pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<ContainerPlan, Refusal> {
+    check_kernel(host.kernel)?;
     spec.validate()?;
     spec.refuse_unsupported()?;
     let process = spec.process_to_start()?;
@@ -92,11 +93,23 @@ pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<Cont
     })
 }
 
+/// mount_setattr(2), the newest call that every container needs.
+const OLDEST_KERNEL: (u32, u32) = (5, 12);
+
+fn check_kernel(running: (u32, u32)) -> Result<(), Refusal> {
+    if running >= OLDEST_KERNEL {
+        return Ok(());
+    }
+    let ((major, minor), (oldest_major, oldest_minor)) = (running, OLDEST_KERNEL);
+    let problem = format!("this host runs Linux {major}.{minor}");
+    Err(Refusal::new("", problem, format!("lightship needs {oldest_major}.{oldest_minor} or newer")))
+}
+
 /// Decides what a process may do, for a container's first process as for `exec`.
 ///
 /// # Errors
 /// As [`plan`].
-pub fn plan_process(
+pub(crate) fn plan_process(
     process: &Process,
     linux: &Linux,
     host: &HostFacts,
@@ -142,4 +155,50 @@ fn sysctls(linux: &Linux) -> Result<Vec<(String, String)>, Refusal> {
         })
     };
     linux.sysctl.iter().map(|(key, value)| Ok((file(key)?, value.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCKER: &str = r#"{"ociVersion":"1.0.2","process":{"args":["sh"],"cwd":"/","terminal":true,"consoleSize":{"height":24,"width":80}},
+        "root":{"path":"/rootfs"},"hostname":"c","linux":{"sysctl":{"net.ipv4.ip_forward":"1"},
+        "namespaces":[{"type":"mount"},{"type":"uts"},{"type":"network"}]}}"#;
+
+    fn planned(config: &str, host: &HostFacts) -> Result<ContainerPlan, Refusal> {
+        let options = PlanOptions {
+            id: "c".to_owned(),
+            bundle: "/bundle".into(),
+            rootfs: "/rootfs".into(),
+            cgroup_manager: Manager::Disabled,
+            ..PlanOptions::default()
+        };
+        plan(&Spec::from_bytes(config.as_bytes()).unwrap(), host, &options)
+    }
+
+    fn host() -> HostFacts {
+        HostFacts { kernel: (6, 1), ..HostFacts::default() }
+    }
+
+    #[test]
+    fn the_parts_of_a_configuration_come_together() {
+        let plan = planned(DOCKER, &host()).unwrap();
+        assert_eq!(plan.terminal, Some(ConsoleSize { height: 24, width: 80 }));
+        assert_eq!(plan.sysctls, [("net/ipv4/ip_forward".to_owned(), "1".to_owned())]);
+        assert_eq!(plan.namespaces.hostname.as_deref(), Some("c"));
+        assert!(plan.cgroup.dirs.is_empty());
+    }
+
+    #[test]
+    fn an_old_kernel_is_refused_before_anything_else() {
+        let old = HostFacts { kernel: (5, 4), ..HostFacts::default() };
+        let refusal = planned(DOCKER, &old).unwrap_err().to_string();
+        assert_eq!(refusal, "config.json: this host runs Linux 5.4 (lightship needs 5.12 or newer)");
+    }
+
+    #[test]
+    fn a_configuration_without_a_process_is_refused() {
+        let config = DOCKER.replace("process", "nobody");
+        assert_eq!(planned(&config, &host()).unwrap_err().pointer, "/process");
+    }
 }
