@@ -1,39 +1,13 @@
 //! What travels between the container and a host whose `/` is shared, as systemd has it.
-//!
-//! Each test starts itself again in a mount namespace of its own with shared mounts, which plays the host.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a helper that fails is a failed test")]
 
 mod container;
 
 use std::fs;
-use std::process::Command;
 
-use container::{Container, host_mounts, mount_line, usual_mounts};
+use container::{Container, host_mounts, mount_line, on_a_host, usual_mounts};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
-
-const HOST: &str = "LIGHTSHIP_TEST_HOST";
-
-/// Runs `test` where mounts are shared.
-fn on_a_shared_host(name: &str, test: fn()) {
-    if std::env::var_os(HOST).is_some() {
-        return test();
-    }
-    let itself = std::env::current_exe().unwrap();
-    let again = Command::new("unshare")
-        .args(["--mount", "--propagation", "shared"])
-        .arg(itself)
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(HOST, "1")
-        .output()
-        .unwrap();
-    assert!(
-        again.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&again.stdout),
-        String::from_utf8_lossy(&again.stderr)
-    );
-}
 
 /// A mount of the host's in the bundle, gone with the test.
 struct Volume(std::path::PathBuf);
@@ -64,7 +38,7 @@ const MOUNT_INSIDE: &str = "busybox mount -t tmpfs inside /volume/sub && busybox
 
 #[test]
 fn nothing_reaches_the_host_unasked() {
-    on_a_shared_host("nothing_reaches_the_host_unasked", || {
+    on_a_host(|| {
         let container = Container::new();
         let volume = Volume::new(&container);
         let before = host_mounts();
@@ -86,7 +60,7 @@ fn nothing_reaches_the_host_unasked() {
 
 #[test]
 fn a_shared_volume_and_only_that_is_shared_with_the_host() {
-    on_a_shared_host("a_shared_volume_and_only_that_is_shared_with_the_host", || {
+    on_a_host(|| {
         let container = Container::new();
         let volume = Volume::new(&container);
         for linux in [json!({}), json!({"rootfsPropagation": "rshared"}), json!({"rootfsPropagation": "private"})] {
@@ -104,7 +78,7 @@ fn a_shared_volume_and_only_that_is_shared_with_the_host() {
 
 #[test]
 fn a_slave_volume_sees_what_the_host_mounts() {
-    on_a_shared_host("a_slave_volume_sees_what_the_host_mounts", || {
+    on_a_host(|| {
         let container = Container::new();
         let volume = Volume::new(&container);
         for linux in [json!({}), json!({"rootfsPropagation": "private"})] {
@@ -120,7 +94,7 @@ fn a_slave_volume_sees_what_the_host_mounts() {
 
 #[test]
 fn a_user_namespace_shares_nothing_with_the_host() {
-    on_a_shared_host("a_user_namespace_shares_nothing_with_the_host", || {
+    on_a_host(|| {
         let mut container = Container::new();
         container.user_namespace = true;
         let volume = Volume::new(&container);

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use program::{Failure, INIT, Op, ProgramBuilder, Report, Slot, Start};
@@ -209,4 +210,23 @@ pub fn host_mounts() -> String {
 pub fn folder_with(path: &Path, file: &str, text: &str) {
     fs::create_dir_all(path).unwrap();
     fs::write(path.join(file), text).unwrap();
+}
+
+/// Runs a test in a process of its own, in a mount namespace that plays the host: its mounts are shared, as systemd makes
+/// them, and nobody else's come and go there. `test` is a closure in the test's function, whose name the process is told.
+pub fn on_a_host<F: FnOnce()>(test: F) {
+    const HOST: &str = "LIGHTSHIP_TEST_HOST";
+    if std::env::var_os(HOST).is_some() {
+        return test();
+    }
+    let name = std::any::type_name::<F>().split("::").nth(1).unwrap();
+    let again = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", "mount --make-rshared / && exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(HOST, "1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8([again.stdout, again.stderr].concat()).unwrap();
+    assert!(again.status.success() && output.contains("1 passed"), "{output}");
 }
