@@ -141,6 +141,7 @@ fn killed_in_delete(stage: &Stage) {
 /// whether there was such a call.
 fn killed_at(bundle: &Bundle, call: &str, count: u32, args: &[&str]) -> bool {
     let record = bundle.folder.join("strace");
+    std::fs::remove_file(&record).ok();
     let traced = bundle.command(args);
     let mut strace = Command::new("strace");
     strace.arg("-f").arg("-o").arg(&record).args(["-e", &format!("trace={call}")]);

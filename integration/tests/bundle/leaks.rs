@@ -24,14 +24,14 @@ pub fn scenes() -> Vec<Scene<Stage>> {
 }
 
 /// What the runtime inherits: open files, variables, signals ignored and blocked, a parent-death signal, groups, an
-/// OOM score, a working directory. (The umask is meant to be inherited: config.json may set another.)
-const DIRTY: &str = "exec 7</etc/hostname 8</etc 11<>/dev/null; export SECRET=leaked LD_LIBRARY_PATH=/opt TTRPC_ADDRESS=x; \
+/// OOM score, a working directory. And a umask, which alone is to be handed on.
+const DIRTY: &str = "exec 7</etc/hostname 8</etc 11<>/dev/null; umask 0077; export SECRET=leaked LD_LIBRARY_PATH=/opt TTRPC_ADDRESS=x; \
                      echo 100 >/proc/self/oom_score_adj; cd /usr; trap '' HUP USR1 PIPE; \
                      exec setpriv --groups 4242,4343 --pdeathsig KILL env --block-signal=USR2,TERM";
 
 /// What a process inside looks at.
 const LOOK: &str = "ls /proc/self/fd | tr '\\n' ' '; echo; env | cut -d= -f1 | sort | tr '\\n' ' '; echo; \
-                    grep -E '^(SigBlk|SigIgn|Groups):' /proc/self/status | tr -s '\\t ' ' '; \
+                    grep -E '^(SigBlk|SigIgn|Groups|Umask):' /proc/self/status | tr -s '\\t ' ' '; \
                     cat /proc/self/oom_score_adj; pwd";
 
 #[track_caller]
@@ -40,12 +40,12 @@ fn is_clean(seen: &str) {
     // ls itself opens the directory as number 3.
     assert_eq!(lines[0], "0 1 2 3", "descriptors");
     assert_eq!(lines[1], "HOME PATH PWD SHLVL", "variables; {seen}");
-    assert!(lines[2..5].contains(&"SigBlk: 0000000000000000"), "{seen}");
-    assert!(lines[2..5].contains(&"SigIgn: 0000000000000000"), "{seen}");
-    assert!(lines[2..5].contains(&"Groups:") || lines[2..5].contains(&"Groups: 0"), "{seen}");
+    assert!(lines[2..6].contains(&"SigBlk: 0000000000000000"), "{seen}");
+    assert!(lines[2..6].contains(&"SigIgn: 0000000000000000"), "{seen}");
+    assert!(lines[2..6].contains(&"Groups:") || lines[2..6].contains(&"Groups: 0"), "{seen}");
     // "If unspecified, the umask should not be changed from the calling process' umask" (config.md, "User").
-    assert!(lines[2..5].contains(&"Umask: 0077"), "{seen}");
-    assert_eq!(lines[5..], ["123", "/tmp"], "OOM score, working directory; {seen}");
+    assert!(lines[2..6].contains(&"Umask: 0077"), "{seen}");
+    assert_eq!(lines[6..], ["123", "/tmp"], "OOM score, working directory; {seen}");
 }
 
 fn looking(stage: &Stage, line: &str) -> Bundle {
