@@ -44,7 +44,7 @@ impl CgroupPlan {
     ///
     /// # Errors
     /// What failed. All directories made here are removed again.
-    pub fn create(&self, record: &CgroupRecord) -> Result<JoinHandles, Error> {
+    pub fn create(&self, record: &CgroupRecord) -> Result<(), Error> {
         let mut made = Vec::new();
         self.create_all(record, &mut made).inspect_err(|_| {
             for path in made.iter().rev() {
@@ -54,7 +54,7 @@ impl CgroupPlan {
         })
     }
 
-    fn create_all<'r>(&self, record: &'r CgroupRecord, made: &mut Vec<&'r Path>) -> Result<JoinHandles, Error> {
+    fn create_all<'r>(&self, record: &'r CgroupRecord, made: &mut Vec<&'r Path>) -> Result<(), Error> {
         for dir in &record.dirs {
             if dir.version == Version::V2 && !self.wanted.is_empty() {
                 self.enable_controllers(dir)?;
@@ -68,11 +68,12 @@ impl CgroupPlan {
             }
         }
         write_limits(&record.dirs, &self.writes)?;
-        let handles = record.join()?;
-        if let (Some(filter), Some(fd), Some(path)) = (&self.device_filter, &handles.unified, record.unified()) {
-            devices::attach(filter, fd, path)?;
+        if let (Some(filter), Some(path)) = (&self.device_filter, record.unified())
+            && let Some(fd) = record.open_unified()?
+        {
+            devices::attach(filter, &fd, path)?;
         }
-        Ok(handles)
+        Ok(())
     }
 
     /// Enables controllers in every ancestor of the container's v2 directory; a controller reaches a cgroup only if all
@@ -120,22 +121,20 @@ impl CgroupPlan {
 }
 
 impl CgroupRecord {
-    /// Opens what a process joins the container's cgroups by: for the init process and for `exec`.
+    /// Opens what a process joins the container's cgroups by, where it cannot open the files itself.
     pub fn join(&self) -> Result<JoinHandles, Error> {
-        let mut handles = JoinHandles { tasks: Vec::new(), unified: None };
-        for dir in &self.dirs {
-            match dir.version {
-                Version::V1 => {
-                    let path = dir.path.join("tasks");
-                    handles.tasks.push(kernfs::open_write(&path).map_err(|errno| Error::file("open", path, errno))?);
-                }
-                Version::V2 => {
-                    let fd = kernfs::open_dir(&dir.path).map_err(|errno| Error::file("open", &dir.path, errno))?;
-                    handles.unified = Some(fd);
-                }
-            }
-        }
-        Ok(handles)
+        let open = |dir: &Dir| {
+            let path = dir.path.join("tasks");
+            kernfs::open_write(&path).map_err(|errno| Error::file("open", path, errno))
+        };
+        let tasks = self.dirs.iter().filter(|dir| dir.version == Version::V1).map(open).collect::<Result<_, _>>()?;
+        Ok(JoinHandles { tasks, unified: self.open_unified()? })
+    }
+
+    /// Opens the directory in the unified hierarchy, if there is one, for a process to be born in.
+    pub fn open_unified(&self) -> Result<Option<OwnedFd>, Error> {
+        let open = |path: &Path| kernfs::open_dir(path).map_err(|errno| Error::file("open", path, errno));
+        self.unified().map(open).transpose()
     }
 }
 

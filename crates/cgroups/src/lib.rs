@@ -6,7 +6,7 @@
 //! 2. [`plan`](plan::plan) is pure: it refuses, or says which directories and which writes.
 //! 3. [`CgroupPlan::record`] looks at what exists already and says which directories will be ours. The caller
 //!    journals the record *before* the next step, so a crash leaves nothing unknown.
-//! 4. [`CgroupPlan::create`] makes the directories, writes the limits, and hands out [`JoinHandles`].
+//! 4. [`CgroupPlan::create`] makes the directories and writes the limits; [`CgroupRecord::join`] is the way in.
 //! 5. Everything later (join, freeze, kill, stats, update, remove) works from the [`CgroupRecord`] alone and never from
 //!    `/proc/PID/cgroup`, which the container can change.
 //!
@@ -25,6 +25,7 @@ mod error;
 mod freeze;
 mod kernfs;
 mod kill;
+mod oom;
 mod procs;
 mod record;
 mod remove;
@@ -33,6 +34,7 @@ mod update;
 pub use apply::JoinHandles;
 pub use error::Error;
 pub use layout::{Layout, Mode};
+pub use oom::OomWatch;
 pub use plan::{CgroupPlan, Manager, plan};
 pub use record::{CgroupRecord, Dir, Version};
 pub use stats::Stats;

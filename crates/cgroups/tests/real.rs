@@ -140,7 +140,8 @@ fn life_of_a_container_on_v1() {
     assert!(record.dirs.iter().all(|dir| dir.made));
     let cleanup = Cleanup(serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap());
     let record = &cleanup.0;
-    let handles = plan.create(record).unwrap();
+    plan.create(record).unwrap();
+    let handles = record.join().unwrap();
 
     assert_eq!(read(record, "memory", "memory.limit_in_bytes"), "67108864");
     assert_eq!(read(record, "memory", "memory.memsw.limit_in_bytes"), "134217728");
@@ -189,7 +190,8 @@ fn updates_go_both_ways() {
     let plan = plan("update", json!({"memory": {"limit": 33554432, "swap": 33554432}}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
     let record = &cleanup.0;
-    let handles = plan.create(record).unwrap();
+    plan.create(record).unwrap();
+    let handles = record.join().unwrap();
     let _process = start(&handles, "exec sleep 1000");
     let update = |resources: Value| record.update(&serde_json::from_value(resources).unwrap());
 
@@ -246,7 +248,8 @@ fn an_existing_cgroup_is_used_if_idle_and_never_removed() {
 
     let record = plan.record().unwrap();
     assert!(!record.dirs[0].made);
-    let handles = plan.create(&record).unwrap();
+    plan.create(&record).unwrap();
+    let handles = record.join().unwrap();
     let process = start(&handles, "exec sleep 1000");
     let error = plan.record().unwrap_err().to_string();
     assert!(error.contains("container's cgroup is not empty: 1 process(es) found"), "{error}");
@@ -281,7 +284,8 @@ fn life_of_a_container_on_v2() {
     let plan = plan("unified", json!({"devices": [{"allow": false}]}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
     let record = &cleanup.0;
-    let handles = plan.create(record).unwrap();
+    plan.create(record).unwrap();
+    let handles = record.join().unwrap();
     let filters = sys::bpf::attached(sys::bpf::ProgramKind::CgroupDevice, handles.unified.as_ref().unwrap()).unwrap();
     assert_eq!(filters.len(), 1);
 
@@ -322,7 +326,8 @@ fn the_device_filter_refuses_what_no_rule_allows() {
     }
     let plan = plan("devices", json!({"devices": [{"allow": false, "access": "rwm"}]}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
-    let handles = plan.create(&cleanup.0).unwrap();
+    plan.create(&cleanup.0).unwrap();
+    let handles = cleanup.0.join().unwrap();
     let script = format!("(: < {allowed}) && (: > {allowed}) || exit 1; (: < {denied}) 2>/dev/null && exit 2; exit 0");
     assert_eq!(start(&handles, &script).wait().code(), Some(0));
     // Nodes may be made of every device, by the default rules.
@@ -344,7 +349,8 @@ fn killing_without_cgroup_kill() {
     let plan = plan("v1kill", json!({}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
     let record = &cleanup.0;
-    let handles = plan.create(record).unwrap();
+    plan.create(record).unwrap();
+    let handles = record.join().unwrap();
     assert!(handles.unified.is_none());
     // It forks all the time.
     let mut process = start(&handles, "sleep 1000 & while :; do (:); done");
@@ -360,7 +366,8 @@ fn removal_waits_for_processes_that_are_leaving() {
     let Some(layout) = unified_only() else { return };
     let plan = plan("leaving", json!({}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
-    let handles = plan.create(&cleanup.0).unwrap();
+    plan.create(&cleanup.0).unwrap();
+    let handles = cleanup.0.join().unwrap();
     let mut process = start(&handles, "sleep 0.3");
     cleanup.0.remove().unwrap();
     assert!(process.wait().success());
@@ -397,7 +404,8 @@ fn without_a_cgroup_there_is_nothing_to_do() {
     let spec = serde_json::from_value(json!({"ociVersion": "1.3.0"})).unwrap();
     let plan = cgroups::plan(&spec, "none", &Layout::default(), Manager::Disabled).unwrap();
     let record = plan.record().unwrap();
-    let handles = plan.create(&record).unwrap();
+    plan.create(&record).unwrap();
+    let handles = record.join().unwrap();
     assert!(handles.tasks.is_empty() && handles.unified.is_none());
     record.kill_all(LIMIT).unwrap();
     record.remove().unwrap();

@@ -141,7 +141,12 @@ impl Runtime {
                 into: Into::Namespaces(&request.plan.namespaces, &request.joined),
             },
         )?;
-        let record = request.record(&cgroup, InitProcess::of(launch.pid)?)?;
+        let init = InitProcess::of(launch.pid)?;
+        if cgroup.dirs.is_empty() {
+            // By its cgroup a process is found even if the record is damaged.
+            entry.journal(&[Undo::Process(init)])?;
+        }
+        let record = request.record(&cgroup, init)?;
         run_hooks(request, &record, &launch, &mut init_hooks)?;
         if let Err(error) = launch.wait_gate(GATE_READY) {
             return Err(match init_hooks {
@@ -154,8 +159,7 @@ impl Runtime {
         entry.commit(&record)?;
         launch.open_gate()?;
         hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
-        launch.keep();
-        Ok(Created { pidfd: launch.pidfd.try_clone().map_err(Error::call("the pidfd"))? })
+        Ok(Created { pidfd: launch.keep() })
     }
 }
 
@@ -270,18 +274,23 @@ pub(crate) fn emit_cgroup(
     inherit: bool,
     b: &mut ProgramBuilder,
 ) -> Result<Option<OwnedFd>, Error> {
-    let handles = cgroup.join()?;
     let data = b.text("0");
-    for (dir, tasks) in cgroup.dirs.iter().zip(handles.tasks) {
-        b.place(format!("cgroup {}", dir.path.display()));
-        if inherit {
-            let fd = b.inherit(tasks);
-            b.push(Op::Write { fd, data });
-            b.push(Op::Close { fd });
-        } else {
+    let dirs = cgroup.dirs.iter().filter(|dir| dir.version == cgroups::Version::V1);
+    if !inherit {
+        for dir in dirs {
+            b.place(format!("cgroup {}", dir.path.display()));
             let path = b.text(hooks::path_bytes(&dir.path.join("tasks")));
             b.push(Op::WriteFile { dir: Slot::NONE, magic: 0, path, data });
         }
+        return Ok(cgroup.open_unified()?);
+    }
+    // From a user namespace of its own the child has no right to open them.
+    let handles = cgroup.join()?;
+    for (dir, tasks) in dirs.zip(handles.tasks) {
+        b.place(format!("cgroup {}", dir.path.display()));
+        let fd = b.inherit(tasks);
+        b.push(Op::Write { fd, data });
+        b.push(Op::Close { fd });
     }
     Ok(handles.unified)
 }

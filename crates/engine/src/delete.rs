@@ -45,7 +45,7 @@ impl Runtime {
             Ok(container) => destroy(entry, &container),
             // Half-made, or damaged: the journal is enough.
             Err(_) => {
-                undo(&entry)?;
+                undo(&entry, None)?;
                 Ok(entry.remove()?)
             }
         }
@@ -59,7 +59,7 @@ pub(crate) fn destroy(entry: Locked, container: &Container) -> Result<(), Error>
     if let Some(init) = &container.init {
         end(&container.cgroup, init)?;
     }
-    undo(&entry)?;
+    undo(&entry, Some(&container.cgroup))?;
     // A configuration that cannot be read any more must not keep the container from being deleted.
     if let Ok(spec) = container.spec(&entry) {
         poststop(&spec.hooks, &container.state(Status::Stopped));
@@ -89,25 +89,46 @@ fn end(cgroup: &CgroupRecord, init: &std::os::fd::OwnedFd) -> Result<(), Error> 
 }
 
 /// Takes back what the journal lists, the last first, and goes on after an error.
-fn undo(entry: &Entry) -> Result<(), Error> {
-    let mut first = None;
-    for undo in entry.undos()? {
-        let undone = undo.map_err(Error::from).and_then(|undo| undo_one(&undo));
+///
+/// A line that cannot be understood never will be, so it is no reason to keep the container. Its cgroup, the one thing worth
+/// searching for, is then taken from the record.
+fn undo(entry: &Entry, recorded: Option<&CgroupRecord>) -> Result<(), Error> {
+    let (mut first, mut damaged) = (None, false);
+    let undos = entry.undos()?;
+    let lost = undos.is_empty();
+    for undo in undos {
+        let undone = match undo {
+            Ok(undo) => undo_one(&undo),
+            Err(error) => {
+                log::warn!("{error}");
+                damaged = true;
+                Ok(())
+            }
+        };
         if let Err(error) = undone {
             first.get_or_insert(error);
         }
     }
+    if let (true, Some(cgroup)) = (lost || damaged, recorded) {
+        remove_cgroup(cgroup)?;
+    }
     first.map_or(Ok(()), Err)
+}
+
+fn remove_cgroup(cgroup: &CgroupRecord) -> Result<(), Error> {
+    cgroup.kill_all(END_WAIT)?;
+    Ok(cgroup.remove()?)
 }
 
 fn undo_one(undo: &Undo) -> Result<(), Error> {
     match undo {
-        Undo::Cgroup(record) => {
-            let record: CgroupRecord = serde_json::from_value(record.clone())
-                .map_err(|error| Error::Other(format!("journal: cgroup: {error}")))?;
-            record.kill_all(END_WAIT)?;
-            Ok(record.remove()?)
-        }
+        Undo::Cgroup(cgroup) => match serde_json::from_value(cgroup.clone()) {
+            Ok(cgroup) => remove_cgroup(&cgroup),
+            Err(error) => {
+                log::warn!("journal: cgroup: {error}");
+                Ok(())
+            }
+        },
         Undo::Mount { path } => unmount(path),
         Undo::Process(process) => kill(process),
         Undo::File { path } => match std::fs::remove_file(path) {
@@ -135,7 +156,7 @@ fn kill(process: &InitProcess) -> Result<(), Error> {
 /// After a create that failed. Its error is the one to be reported; what cannot be undone stays in the journal for
 /// `delete --force`.
 pub(crate) fn undo_create(entry: Locked, hooks: &Hooks, state: &State, run_poststop: bool) {
-    let undone = undo(&entry);
+    let undone = undo(&entry, None);
     if run_poststop {
         poststop(hooks, state);
     }

@@ -1,8 +1,11 @@
 //! `events`: what a container uses, once or again and again, and that it ran out of memory.
 
-use std::os::fd::AsFd;
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
+use cgroups::OomWatch;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use crate::{Error, Runtime, launch};
@@ -22,17 +25,38 @@ impl Runtime {
         Ok(json!({ "type": "stats", "id": id, "data": data }))
     }
 
-    /// Calls `event` with statistics every `interval` until the container has ended or `event` wants no more.
+    /// Calls `event` with statistics every `interval`, and at once when the kernel killed a process for want of memory, until
+    /// the container has ended or `event` wants no more.
     ///
     /// # Errors
     /// As [`Runtime::stats`].
     pub fn events(&self, id: &str, interval: Duration, event: &mut dyn FnMut(&Value) -> bool) -> Result<(), Error> {
+        let (_, container) = self.find(id)?;
+        let Some(init) = container.init else { return Ok(()) };
+        let mut oom = container.cgroup.watch_oom()?;
+        let mut next = Instant::now();
         loop {
-            let (_, container) = self.find(id)?;
-            let Some(init) = container.init else { return Ok(()) };
-            if !event(&self.stats(id)?) || launch::wait_ended(init.as_fd(), interval) {
+            if Instant::now() >= next {
+                if !event(&self.stats(id)?) {
+                    return Ok(());
+                }
+                next += interval;
+            }
+            let ended = wait(init.as_fd(), oom.as_ref(), next.saturating_duration_since(Instant::now()))?;
+            let kills = oom.as_mut().map_or(0, OomWatch::count);
+            if kills > 0 && !event(&json!({ "type": "oom", "id": id })) || ended {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Waits for the process's end, which it answers, for word of the out-of-memory killer, or for the time.
+fn wait(init: BorrowedFd<'_>, oom: Option<&OomWatch>, limit: Duration) -> Result<bool, Error> {
+    let mut polled = vec![PollFd::from_borrowed_fd(init, PollFlags::IN)];
+    polled.extend(oom.map(|oom| PollFd::new(oom, PollFlags::IN)));
+    match rustix::event::poll(&mut polled, Some(&launch::timespec(limit))) {
+        Ok(_) | Err(Errno::INTR) => Ok(polled.first().is_some_and(|init| !init.revents().is_empty())),
+        Err(errno) => Err(Error::call("waiting for events")(errno)),
     }
 }

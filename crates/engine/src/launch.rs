@@ -201,7 +201,7 @@ fn failed_at_load() -> [u8; 4] {
 /// `--preserve-fds N` promises the descriptors 3 to N+2; one that is not open would be taken by the runtime's own files,
 /// which must not reach the container.
 fn check_preserved(count: u32) -> Result<(), Error> {
-    for fd in 3..3 + count {
+    for fd in (3..).take(count as usize) {
         if rustix::fs::readlink(format!("/proc/self/fd/{fd}"), Vec::new()).is_err() {
             let problem =
                 format!("--preserve-fds {count}: descriptor {fd} is not open; pass as many as are open from 3 on");
@@ -248,11 +248,14 @@ pub(crate) fn wait(pidfd: BorrowedFd<'_>) -> rustix::io::Result<Exit> {
 /// Waits until a process that may be another's child has ended; false if the time went by first.
 pub(crate) fn wait_ended(pidfd: BorrowedFd<'_>, limit: std::time::Duration) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
-    let limit = rustix::event::Timespec {
-        tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: limit.subsec_nanos().into(),
-    };
+    let limit = timespec(limit);
     rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&limit))).is_ok_and(|ready| ready > 0)
+}
+
+/// A duration as poll(2) takes it; longer than it can say is for ever.
+pub(crate) fn timespec(limit: std::time::Duration) -> rustix::event::Timespec {
+    let tv_sec = limit.as_secs().try_into().unwrap_or(i64::MAX);
+    rustix::event::Timespec { tv_sec, tv_nsec: limit.subsec_nanos().into() }
 }
 
 /// A pidfd of a child that std made.

@@ -81,7 +81,7 @@ pub(crate) fn preserved_fds(asked_for: u32, process: &mut Process) -> u32 {
     if let Ok(names) = std::env::var("LISTEN_FDNAMES") {
         process.env.push(format!("LISTEN_FDNAMES={names}"));
     }
-    asked_for + passed
+    asked_for.saturating_add(passed)
 }
 
 #[cfg(test)]

@@ -17,6 +17,10 @@ impl Runtime {
     pub fn start(&self, id: &str) -> Result<(), Error> {
         let (entry, container) = self.find_locked(id)?;
         match container.status(&entry)? {
+            // It would not come to its execve, nor we to an end.
+            Status::Created if container.cgroup.is_frozen()? => {
+                return Err(Error::Other("cannot start a container in the paused state (resume it first)".to_owned()));
+            }
             Status::Created => {}
             Status::Stopped => return Err(Error::Other("cannot start a container that has stopped".to_owned())),
             _ => return Err(Error::Other("cannot start an already running container".to_owned())),
