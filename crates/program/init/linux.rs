@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use crate::arch::{call, nr};
+use crate::arch::{STAT_MODE, STAT_RDEV, call, nr};
 
 /// An error number.
 pub type Errno = i32;
@@ -20,14 +20,7 @@ pub const O_CREAT: u32 = 0o100;
 pub const O_EXCL: u32 = 0o200;
 pub const O_NOCTTY: u32 = 0o400;
 pub const O_NONBLOCK: u32 = 0o4000;
-#[cfg(target_arch = "x86_64")]
-pub const O_DIRECTORY: u32 = 0o200000;
-#[cfg(target_arch = "x86_64")]
-pub const O_NOFOLLOW: u32 = 0o400000;
-#[cfg(target_arch = "aarch64")]
-pub const O_DIRECTORY: u32 = 0o40000;
-#[cfg(target_arch = "aarch64")]
-pub const O_NOFOLLOW: u32 = 0o100000;
+pub use crate::arch::{O_DIRECTORY, O_NOFOLLOW};
 pub const O_CLOEXEC: u32 = 0o2000000;
 pub const O_PATH: u32 = 0o10000000;
 pub const RESOLVE_NO_XDEV: u64 = 1;
@@ -117,6 +110,16 @@ pub fn close(fd: i32) {
     let _ = plain(nr::CLOSE, [fd as usize, 0, 0, 0, 0, 0]);
 }
 
+/// Closes two descriptors: in one call where they are neighbours, as those opened one after the other mostly are.
+pub fn close_both(one: i32, other: i32) {
+    if one.abs_diff(other) == 1 {
+        let _ = plain(nr::CLOSE_RANGE, [one.min(other) as usize, one.max(other) as usize, 0, 0, 0, 0]);
+    } else {
+        close(one);
+        close(other);
+    }
+}
+
 /// Marks every descriptor from `first` on to be closed by execve.
 pub fn close_on_exec_from(first: u32) -> Answer<()> {
     const CLOSE_RANGE_CLOEXEC: usize = 4;
@@ -159,10 +162,7 @@ pub fn stat(dir: i32, path: &CStr, flags: u32) -> Answer<Stat> {
     let args = [dir as usize, path.as_ptr() as usize, raw.as_mut_ptr() as usize, flags as usize, 0, 0];
     // SAFETY: the path is NUL-terminated and the buffer at least as large as struct stat.
     unsafe { call(nr::NEWFSTATAT, args) }?;
-    #[cfg(target_arch = "x86_64")]
-    return Ok(Stat { mode: raw[3] as u32, rdev: raw[5] });
-    #[cfg(target_arch = "aarch64")]
-    return Ok(Stat { mode: raw[2] as u32, rdev: raw[4] });
+    Ok(Stat { mode: raw[STAT_MODE] as u32, rdev: raw[STAT_RDEV] })
 }
 
 pub fn stat_fd(fd: i32) -> Answer<Stat> {
@@ -204,6 +204,11 @@ pub fn chown(dir: i32, path: &CStr, uid: u32, gid: u32, flags: u32) -> Answer<()
     let args = [dir as usize, path.as_ptr() as usize, uid as usize, gid as usize, flags as usize, 0];
     // SAFETY: the path is NUL-terminated.
     no_result(unsafe { call(nr::FCHOWNAT, args) })
+}
+
+pub fn chmod(dir: i32, path: &CStr, mode: u32) -> Answer<()> {
+    // SAFETY: the path is NUL-terminated.
+    no_result(unsafe { call(nr::FCHMODAT, [dir as usize, path.as_ptr() as usize, mode as usize, 0, 0, 0]) })
 }
 
 /// Whether the effective user may execute the path.

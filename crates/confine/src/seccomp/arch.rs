@@ -66,27 +66,10 @@ impl Abi {
 }
 
 /// The architecture this program was compiled for, if seccomp has a name for it.
-pub const fn native() -> Option<Arch> {
-    let big = cfg!(target_endian = "big");
-    Some(if cfg!(all(target_arch = "x86_64", target_pointer_width = "32")) {
-        Arch::X32
-    } else if cfg!(target_arch = "x86_64") {
-        Arch::X86_64
-    } else if cfg!(target_arch = "x86") {
-        Arch::X86
-    } else if cfg!(target_arch = "aarch64") {
-        Arch::Aarch64
-    } else if cfg!(target_arch = "arm") {
-        Arch::Arm
-    } else if cfg!(target_arch = "riscv64") {
-        Arch::Riscv64
-    } else if cfg!(target_arch = "s390x") {
-        Arch::S390x
-    } else if cfg!(target_arch = "powerpc64") {
-        if big { Arch::Ppc64 } else { Arch::Ppc64Le }
-    } else if cfg!(target_arch = "loongarch64") {
-        Arch::Loongarch64
-    } else {
-        return None;
-    })
+pub fn native() -> Option<Arch> {
+    let is_native = |arch: &&Arch| {
+        let abi = abi(**arch);
+        abi.token == sys::arch::AUDIT_ARCH && abi.wide == (sys::arch::AUDIT_ARCH & WIDE != 0)
+    };
+    Arch::ALL.iter().find(is_native).copied()
 }

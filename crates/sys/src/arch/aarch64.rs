@@ -81,6 +81,17 @@ pub unsafe fn fill_bytes(to: *mut u8, value: u8, count: usize) {
     }
 }
 
+/// `O_DIRECTORY` (asm/fcntl.h).
+pub const O_DIRECTORY: u32 = 0o40000;
+/// `O_NOFOLLOW` (asm/fcntl.h).
+pub const O_NOFOLLOW: u32 = 0o100000;
+/// Where `struct stat` has the mode, in eight-byte words.
+pub const STAT_MODE: usize = 2;
+/// Where it has the device number of a device.
+pub const STAT_RDEV: usize = 4;
+/// What seccomp calls this architecture: `AUDIT_ARCH_*` (linux/audit.h).
+pub const AUDIT_ARCH: u32 = 0xc000_00b7;
+
 /// System call numbers.
 pub mod nr {
     #![allow(missing_docs)]
