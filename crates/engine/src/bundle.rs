@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -23,7 +23,6 @@ pub(crate) fn read_document(what: &'static str, path: &Path) -> Result<Vec<u8>, 
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Error::File { what, path: path.to_owned(), error: "not a regular file".to_owned() });
     }
-    let _ = rustix::fs::fcntl_setfl(file.as_fd(), OFlags::empty());
     let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0).min(spec::MAX_SIZE) + 1);
     // One byte more than allowed, so that the reader can tell what is too large.
     File::from(file).take(spec::MAX_SIZE as u64 + 1).read_to_end(&mut bytes).map_err(Error::file(what, path))?;

@@ -159,7 +159,8 @@ impl Runtime {
         entry.commit(&record)?;
         launch.open_gate()?;
         hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
-        Ok(Created { pidfd: launch.keep() })
+        launch.keep();
+        Ok(Created { pidfd: launch.pidfd.try_clone().map_err(Error::call("the pidfd"))? })
     }
 }
 

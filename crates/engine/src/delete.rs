@@ -93,23 +93,19 @@ fn end(cgroup: &CgroupRecord, init: &std::os::fd::OwnedFd) -> Result<(), Error> 
 /// A line that cannot be understood never will be, so it is no reason to keep the container. Its cgroup, the one thing worth
 /// searching for, is then taken from the record.
 fn undo(entry: &Entry, recorded: Option<&CgroupRecord>) -> Result<(), Error> {
-    let (mut first, mut damaged) = (None, false);
     let undos = entry.undos()?;
-    let lost = undos.is_empty();
+    let (mut first, mut damaged) = (None, undos.is_empty());
     for undo in undos {
-        let undone = match undo {
-            Ok(undo) => undo_one(&undo),
-            Err(error) => {
+        match undo.map_err(Error::from).and_then(|undo| undo_one(&undo)) {
+            Ok(()) => {}
+            Err(error @ Error::State(state::Error::Damaged { .. })) => {
                 log::warn!("{error}");
                 damaged = true;
-                Ok(())
             }
-        };
-        if let Err(error) = undone {
-            first.get_or_insert(error);
+            Err(error) => first = first.or(Some(error)),
         }
     }
-    if let (true, Some(cgroup)) = (lost || damaged, recorded) {
+    if let (true, Some(cgroup)) = (damaged, recorded) {
         remove_cgroup(cgroup)?;
     }
     first.map_or(Ok(()), Err)
@@ -122,13 +118,13 @@ fn remove_cgroup(cgroup: &CgroupRecord) -> Result<(), Error> {
 
 fn undo_one(undo: &Undo) -> Result<(), Error> {
     match undo {
-        Undo::Cgroup(cgroup) => match serde_json::from_value(cgroup.clone()) {
-            Ok(cgroup) => remove_cgroup(&cgroup),
-            Err(error) => {
-                log::warn!("journal: cgroup: {error}");
-                Ok(())
-            }
-        },
+        Undo::Cgroup(cgroup) => {
+            let cgroup = serde_json::from_value(cgroup.clone()).map_err(|error| state::Error::Damaged {
+                path: "journal".into(),
+                problem: format!("no cgroup: {error}"),
+            })?;
+            remove_cgroup(&cgroup)
+        }
         Undo::Mount { path } => unmount(path),
         Undo::Process(process) => kill(process),
         Undo::File { path } => match std::fs::remove_file(path) {

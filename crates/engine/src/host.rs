@@ -67,10 +67,10 @@ pub(crate) fn hexadecimal(status: &str, field: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// Outside of any user namespace but the first, all ids are mapped in one line (user_namespaces(7)).
+/// Every user namespace but the first has been made, and only the first has this inode (linux/nsfs.h, USER_NS_INIT_INO).
 fn in_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_whitespace().ne(["0", "0", "4294967295"])
+    const USER_NS_INIT_INO: u64 = 0xEFFF_FFFD;
+    rustix::fs::stat("/proc/self/ns/user").map_or(true, |namespace| namespace.st_ino != USER_NS_INIT_INO)
 }
 
 fn kernel_version() -> (u32, u32) {
