@@ -48,18 +48,16 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
 
 /// Sheds what the caller left on this process, before the first operation.
 fn prepare(executor: &Executor) -> Result<(), (u16, linux::Errno)> {
-    const PR_SET_PDEATHSIG: u32 = 1;
     const PR_SET_DUMPABLE: u32 = 4;
     const PR_SET_NAME: u32 = 15;
     let header = executor.header();
+    // A process already in the container must not look into this one while it still has the host's privileges.
+    let _ = linux::prctl(PR_SET_DUMPABLE, [0; 4]);
     linux::close_on_exec_from(header.first_private_fd).map_err(|errno| (0, errno))?;
     linux::unblock_signals().map_err(|errno| (1, errno))?;
     for signal in (1..=64).filter(|signal| header.ignored_signals & (1 << (signal - 1)) != 0) {
         linux::default_signal(signal);
     }
-    let _ = linux::prctl(PR_SET_PDEATHSIG, [0; 4]);
-    // A process already in the container must not look into this one while it still has the host's privileges.
-    let _ = linux::prctl(PR_SET_DUMPABLE, [0; 4]);
     let _ = linux::prctl(PR_SET_NAME, [c"lightship-init".as_ptr() as usize, 0, 0, 0]);
     // Modes in a program are exact; the process's own mask is set by an operation.
     linux::umask(0);

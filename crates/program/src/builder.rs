@@ -153,7 +153,7 @@ impl ProgramBuilder {
             ops: self.ops.len() as u32,
             ops_at: self.arena.end(),
             ignored_signals: start.ignored_signals,
-            first_private_fd: 3 + start.preserve_fds,
+            first_private_fd: start.preserve_fds.saturating_add(3),
             report: start.report,
             inherited: table.len() as u32,
         };
