@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use crate::linux::*;
 use crate::op::{Failure, NO_VALUE, Op, Resolve, Slot, Str, StrList};
 use crate::program::Program;
-use crate::rootfs::{self, Failed, Node};
+use crate::rootfs::{self, Failed, Node, Wanted};
 
 /// Longest HOME that is taken from /etc/passwd.
 const HOME_MAX: usize = 1024;
@@ -110,14 +110,19 @@ impl Executor {
             Op::LoopbackUp => loopback_up()?,
             Op::Keyring { name } => join_session_keyring(self.program.text(name)).step(0)?,
 
-            Op::MountPoint { root, resolve, like, out, avoid, path } => {
-                let folder = stat_fd(self.fd(like)).step(9)?.mode & S_IFMT == S_IFDIR;
+            Op::MountPoint { root, resolve, like, out, mode, avoid, path } => {
+                let is_folder = stat_fd(self.fd(like)).step(9)?.mode & S_IFMT == S_IFDIR;
+                let wanted = if is_folder { Wanted::Folder(mode) } else { Wanted::File };
                 let path = self.program.text(path);
-                let place = rootfs::mount_point(self.fd(root), path, folder, resolve_flags(resolve))?;
+                let place = rootfs::mount_point(self.fd(root), path, wanted, resolve_flags(resolve))?;
                 if avoid != 0 && fs_magic(place).step(13)? == avoid {
                     return Err((Failure::CHECK, ELOOP));
                 }
                 self.fill(out, place);
+            }
+            Op::CopyMode { from, to } => {
+                let mode = stat_fd(self.fd(from)).step(0)?.mode & !S_IFMT;
+                chmod(self.fd(to), c".", mode).step(1)?;
             }
             Op::MakeNode { root, path, mode, uid, gid, dev } => {
                 let node = Node { mode, dev, uid, gid };

@@ -23,10 +23,21 @@ pub fn find(root: i32, path: &CStr) -> Result<Option<i32>, Errno> {
     }
 }
 
+/// What is made where the last name of a path is missing.
+#[derive(Clone, Copy)]
+pub enum Wanted {
+    /// A folder with this mode.
+    Folder(u32),
+    /// An empty file.
+    File,
+}
+
+const PARENT: Wanted = Wanted::Folder(0o755);
+
 /// Opens the place where a folder or a file is to be mounted, and makes what is missing of it.
-pub fn mount_point(root: i32, path: &CStr, folder: bool, resolve: u64) -> Result<i32, Failed> {
+pub fn mount_point(root: i32, path: &CStr, wanted: Wanted, resolve: u64) -> Result<i32, Failed> {
     match openat2(root, path, O_PATH, 0, resolve) {
-        Err(ENOENT) => make_path(root, path, folder, resolve),
+        Err(ENOENT) => make_path(root, path, wanted, resolve),
         answer => answer.map_err(|errno| (1, errno)),
     }
 }
@@ -84,7 +95,7 @@ impl Walk {
 }
 
 /// The slow way of [`mount_point`]: name by name, from a parent that is open.
-fn make_path(root: i32, path: &CStr, folder: bool, resolve: u64) -> Result<i32, Failed> {
+fn make_path(root: i32, path: &CStr, wanted: Wanted, resolve: u64) -> Result<i32, Failed> {
     let mut walk = Walk::new(path)?;
     let mut links = 0;
     'again: loop {
@@ -96,7 +107,7 @@ fn make_path(root: i32, path: &CStr, folder: bool, resolve: u64) -> Result<i32, 
             let next = match walk.with_prefix(0, end, |prefix| openat2(root, prefix, O_PATH, 0, resolve)) {
                 Ok(fd) => fd,
                 Err(ENOENT) => {
-                    let made = walk.with_prefix(start, end, |name| make(parent, name, folder || !last));
+                    let made = walk.with_prefix(start, end, |name| make(parent, name, if last { wanted } else { PARENT }));
                     match made {
                         Ok(fd) => fd,
                         Err((_, EEXIST)) if links < MAX_LINKS => {
@@ -105,6 +116,8 @@ fn make_path(root: i32, path: &CStr, folder: bool, resolve: u64) -> Result<i32, 
                             let read = walk.with_prefix(start, end, |name| readlinkat(parent, name, &mut target));
                             close_unless(parent, root);
                             match read {
+                                // It came after the path was looked at, where none may be.
+                                Ok(_) if resolve & RESOLVE_NO_SYMLINKS != 0 => return Err((4, ELOOP)),
                                 Ok(len) => walk.splice(start, end, &target[..len])?,
                                 // Not a link: somebody made it in between, so look again.
                                 Err(EINVAL) => {}
@@ -126,9 +139,9 @@ fn make_path(root: i32, path: &CStr, folder: bool, resolve: u64) -> Result<i32, 
 }
 
 /// Makes one folder or empty file below an opened parent and opens it.
-fn make(parent: i32, name: &CStr, folder: bool) -> Result<i32, Failed> {
-    if folder {
-        mkdirat(parent, name, 0o755).map_err(|errno| (2, errno))?;
+fn make(parent: i32, name: &CStr, wanted: Wanted) -> Result<i32, Failed> {
+    if let Wanted::Folder(mode) = wanted {
+        mkdirat(parent, name, mode).map_err(|errno| (2, errno))?;
         return openat2(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH).map_err(|e| (1, e));
     }
     openat2(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW, 0o644, RESOLVE_BENEATH).map_err(|errno| (3, errno))
@@ -154,7 +167,7 @@ fn parent<'p>(root: i32, path: &'p CStr) -> Result<(i32, &'p CStr), Failed> {
     }
     folder[..slash].copy_from_slice(&bytes[..slash]);
     let folder = CStr::from_bytes_until_nul(&folder).unwrap_or(c"");
-    Ok((mount_point(root, folder, true, INSIDE)?, name))
+    Ok((mount_point(root, folder, PARENT, INSIDE)?, name))
 }
 
 /// A device, FIFO or socket node to be made.

@@ -118,6 +118,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::MountPoint { .. } | Op::MakeNode { .. } | Op::Symlink { .. } | Op::Mask { .. } | Op::ReadOnly { .. } => {
             in_rootfs(step)
         }
+        Op::CopyMode { .. } => nth(&["stat", "fchmodat"]),
         Op::OpenTree { .. } => "open_tree",
         Op::FsOpen { .. } => "fsopen",
         Op::FsConfig { .. } => "fsconfig",

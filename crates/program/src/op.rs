@@ -92,9 +92,11 @@ pub enum Op {
 
     // ---- root file system
     /// Opens the place below `root` where something like `like` can be mounted, making what is missing of the path:
-    /// folders with mode 0755, and at the end a folder or an empty file, whichever `like` is. `avoid`, where not 0, is a
-    /// file system type (statfs(2)) that no link may have led to.
-    MountPoint { root: Slot, resolve: Resolve, like: Slot, out: Slot, avoid: u32, path: Str },
+    /// folders with mode 0755, and at the end a folder with `mode` or an empty file, whichever `like` is. `avoid`, where
+    /// not 0, is a file system type (statfs(2)) that no link may have led to.
+    MountPoint { root: Slot, resolve: Resolve, like: Slot, out: Slot, mode: u32, avoid: u32, path: Str },
+    /// Gives the root of the mount `to` the permissions of the folder `from`.
+    CopyMode { from: Slot, to: Slot },
     /// Makes a device, FIFO or socket node, exactly with `mode` (type and permissions), or accepts an equal one.
     MakeNode { root: Slot, path: Str, mode: u32, uid: u32, gid: u32, dev: u64 },
     /// Makes a symbolic link, or accepts whatever stands there.
