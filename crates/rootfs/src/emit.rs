@@ -23,6 +23,9 @@ const CLONE: u32 = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE.bits();
 const RECURSIVE: u32 = rustix::mount::OpenTreeFlags::AT_RECURSIVE.bits();
 const EMPTY_PATH: u32 = rustix::mount::OpenTreeFlags::AT_EMPTY_PATH.bits();
 
+/// The mode of folders that are made to be mounted on.
+const FOLDER: u32 = 0o755;
+
 /// The container's terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConsolePlan {

@@ -106,6 +106,23 @@ fn a_read_only_tmpfs_can_have_mounts_and_devices_inside() {
 }
 
 #[test]
+fn a_tmpfs_has_the_mode_of_the_folder_it_covers() {
+    let container = Container::new();
+    for (name, mode) in [("private", 0o2700), ("given", 0o700)] {
+        fs::create_dir_all(container.path("rootfs").join(name)).unwrap();
+        rustix::fs::chmod(container.path("rootfs").join(name), mode.into()).unwrap();
+    }
+    let mounts = [
+        json!({"destination": "/private", "type": "tmpfs"}),
+        json!({"destination": "/new/folder", "type": "tmpfs"}),
+        json!({"destination": "/given", "type": "tmpfs", "options": ["mode=750"]}),
+    ];
+    let script = "busybox stat -c '%n %a' /private /new /new/folder /given";
+    let out = container.run([usual_mounts(), mounts.into()].concat(), json!({}), script).unwrap();
+    assert_eq!(out, "/private 2700\n/new 755\n/new/folder 1777\n/given 750\n");
+}
+
+#[test]
 fn read_only_is_the_superblocks_too_and_sync_only_the_superblocks() {
     let mounts = [
         json!({"destination": "/proc2", "type": "proc", "options": ["ro"]}),

@@ -7,21 +7,21 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use container::{Container, folder_with, host_mounts, on_a_host, usual_mounts};
+use container::{Container, HostMounts, folder_with, on_a_host, usual_mounts};
 use rootfs::ConsolePlan;
 use serde_json::{Value, json};
 
 /// A container beside a folder of the host's that nothing may change.
 struct Scene {
     container: Container,
-    mounts: String,
+    mounts: HostMounts,
 }
 
 impl Scene {
     fn new() -> Scene {
         let container = Container::new();
         folder_with(&container.path("outside"), "file", "untouched");
-        Scene { container, mounts: host_mounts() }
+        Scene { container, mounts: HostMounts::now() }
     }
 
     /// A link in the image.
@@ -36,7 +36,7 @@ impl Scene {
         let names: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["file"]);
         assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "untouched");
-        assert_eq!(host_mounts(), self.mounts);
+        self.mounts.assert_unchanged();
     }
 
     fn run(&self, mounts: Vec<Value>, linux: Value, script: &str) -> Result<String, String> {

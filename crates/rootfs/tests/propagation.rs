@@ -5,7 +5,7 @@ mod container;
 
 use std::fs;
 
-use container::{Container, host_mounts, mount_line, on_a_host, usual_mounts};
+use container::{Container, HostMounts, mount_line, on_a_host, usual_mounts};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::json;
 
@@ -41,7 +41,7 @@ fn nothing_reaches_the_host_unasked() {
     on_a_host(|| {
         let container = Container::new();
         let volume = Volume::new(&container);
-        let before = host_mounts();
+        let before = HostMounts::now();
         for (options, linux) in [
             (vec!["rbind"], json!({})),
             (vec!["rbind", "rslave"], json!({"rootfsPropagation": "shared"})),
@@ -52,7 +52,7 @@ fn nothing_reaches_the_host_unasked() {
             (vec!["bind", "unbindable"], json!({"rootfsPropagation": "unbindable"})),
         ] {
             container.run(with_volume(&options), linux, MOUNT_INSIDE).unwrap();
-            assert_eq!(host_mounts(), before, "{options:?}");
+            before.assert_unchanged();
         }
         drop(volume);
     });
@@ -64,11 +64,10 @@ fn a_shared_volume_and_only_that_is_shared_with_the_host() {
         let container = Container::new();
         let volume = Volume::new(&container);
         for linux in [json!({}), json!({"rootfsPropagation": "rshared"}), json!({"rootfsPropagation": "private"})] {
-            let before = host_mounts();
+            let before = HostMounts::now();
             let out = container.run(with_volume(&["rbind", "rshared"]), linux, MOUNT_INSIDE).unwrap();
             assert!(mount_line(&out, "/volume").contains(" shared:"), "{out}");
-            let added: Vec<String> =
-                host_mounts().lines().filter(|line| !before.contains(line)).map(str::to_owned).collect();
+            let added = before.added();
             assert_eq!(added.len(), 1, "{added:?}");
             assert!(added[0].contains(&format!("{}/sub", volume.0.display())));
             unmount(volume.0.join("sub"), UnmountFlags::DETACH).unwrap();
@@ -99,12 +98,12 @@ fn a_user_namespace_shares_nothing_with_the_host() {
         container.user_namespace = true;
         let volume = Volume::new(&container);
         rustix::fs::chown(container.path("rootfs"), Some(rustix::fs::Uid::from_raw(container::HOST_ID)), None).unwrap();
-        let before = host_mounts();
+        let before = HostMounts::now();
         let out = container
             .run(with_volume(&["rbind", "rshared"]), json!({"rootfsPropagation": "shared"}), MOUNT_INSIDE)
             .unwrap();
         assert!(mount_line(&out, "/volume/sub").contains("tmpfs inside"), "{out}");
-        assert_eq!(host_mounts(), before);
+        before.assert_unchanged();
         drop(volume);
     });
 }

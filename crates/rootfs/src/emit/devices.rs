@@ -4,7 +4,7 @@ use std::path::Path;
 
 use program::{Op, ProgramBuilder, Resolve, Slot};
 
-use super::{ConsolePlan, Emitter, O_NOCTTY, O_RDWR, clone_of, open_tree, text};
+use super::{ConsolePlan, Emitter, FOLDER, O_NOCTTY, O_RDWR, clone_of, open_tree, text};
 use crate::plan::{Node, PROC_SUPER_MAGIC};
 
 /// statfs(2)
@@ -45,7 +45,8 @@ impl Emitter<'_> {
     fn open_dev(&self, b: &mut ProgramBuilder) -> Slot {
         b.place("/dev");
         let (out, path) = (b.slot(), b.text("dev"));
-        b.push(Op::MountPoint { root: self.root, resolve: Resolve::NoLinks, like: self.root, out, avoid: 0, path });
+        let (root, resolve, mode) = (self.root, Resolve::NoLinks, FOLDER);
+        b.push(Op::MountPoint { root, resolve, like: root, out, mode, avoid: 0, path });
         out
     }
 
@@ -66,7 +67,8 @@ impl Emitter<'_> {
         let tree = clone_of(peer, b);
         // No link either: it could have the terminal cover a file of procfs (CVE-2025-52565).
         let (out, path) = (b.slot(), b.text("dev/console"));
-        b.push(Op::MountPoint { root: self.root, resolve: Resolve::NoLinks, like: tree, out, avoid: 0, path });
+        let (root, resolve, mode) = (self.root, Resolve::NoLinks, FOLDER);
+        b.push(Op::MountPoint { root, resolve, like: tree, out, mode, avoid: 0, path });
         b.push(Op::MoveMount { from: tree, to: out });
         (master, peer)
     }
@@ -80,6 +82,7 @@ fn make(node: &Node, root: Slot, path: &Path, b: &mut ProgramBuilder) {
     }
     let tree = open_tree(&Path::new("/").join(&node.target), false, b);
     let (out, path) = (b.slot(), text(path, b));
-    b.push(Op::MountPoint { root, resolve: Resolve::InRoot, like: tree, out, avoid: PROC_SUPER_MAGIC, path });
+    let (resolve, mode, avoid) = (Resolve::InRoot, FOLDER, PROC_SUPER_MAGIC);
+    b.push(Op::MountPoint { root, resolve, like: tree, out, mode, avoid, path });
     b.push(Op::MoveMount { from: tree, to: out });
 }

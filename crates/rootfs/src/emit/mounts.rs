@@ -3,8 +3,8 @@
 use program::{Op, ProgramBuilder, Resolve, Slot};
 
 use super::{
-    Emitter, O_DIRECTORY, O_PATH, change, configure, file_system, mount_new, open, open_tree, propagate, same_mount,
-    text,
+    Emitter, FOLDER, O_DIRECTORY, O_PATH, change, configure, file_system, mount_new, open, open_tree, propagate,
+    same_mount, text,
 };
 use crate::options::{Attributes, Propagation, SLAVE};
 use crate::plan::{CgroupHierarchy, MountKind, MountPlan, PROC_SUPER_MAGIC, Source};
@@ -48,7 +48,13 @@ impl Emitter<'_> {
 
     fn attach(&self, mount: &MountPlan, tree: Slot, b: &mut ProgramBuilder) {
         let (out, path) = (b.slot(), text(&mount.target, b));
-        b.push(Op::MountPoint { root: self.root, resolve: mount.resolve, like: tree, out, avoid: mount.avoid, path });
+        let MountPlan { resolve, avoid, .. } = *mount;
+        // What the kernel gives a tmpfs, for the case that there is no folder yet.
+        let mode = if mount.keep_mode { 0o1777 } else { FOLDER };
+        b.push(Op::MountPoint { root: self.root, resolve, like: tree, out, mode, avoid, path });
+        if mount.keep_mode {
+            b.push(Op::CopyMode { from: out, to: tree });
+        }
         b.push(Op::MoveMount { from: tree, to: out });
     }
 
@@ -79,7 +85,8 @@ impl Emitter<'_> {
             let tree = open_tree(source, false, b);
             adjust(tree, mount, false, b);
             let (out, path) = (b.slot(), b.text(name));
-            b.push(Op::MountPoint { root: folder, resolve: Resolve::NoLinks, like: tree, out, avoid: 0, path });
+            let (resolve, mode) = (Resolve::NoLinks, FOLDER);
+            b.push(Op::MountPoint { root: folder, resolve, like: tree, out, mode, avoid: 0, path });
             b.push(Op::MoveMount { from: tree, to: out });
             for link in links {
                 let (path, target) = (b.text(link), b.text(name));

@@ -30,9 +30,11 @@ fn line(b: &ProgramBuilder, op: &Op) -> String {
             let all = if recursive == 0 { "" } else { " recursive" };
             format!("setattr {} +{set:#x} -{clear:#x} propagation {propagation:#x}{all}", n(mount))
         }
-        Op::MountPoint { root, resolve, like, out, avoid, path } => {
-            format!("{} = mount point {} {} {resolve:?} like {} avoid {avoid:#x}", n(out), n(root), s(path), n(like))
+        Op::MountPoint { root, resolve, like, out, mode, avoid, path } => {
+            let (root, like) = (n(root), n(like));
+            format!("{} = mount point {root} {} {resolve:?} like {like} {mode:o} avoid {avoid:#x}", n(out), s(path))
         }
+        Op::CopyMode { from, to } => format!("mode {} -> {}", n(from), n(to)),
         Op::MoveMount { from, to } => format!("move_mount {} {}", n(from), n(to)),
         Op::MakeNode { root, path, mode, uid, gid, dev } => {
             format!("node {} {} {mode:o} {uid}:{gid} {dev:#x}", n(root), s(path))

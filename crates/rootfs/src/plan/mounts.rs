@@ -49,6 +49,8 @@ pub(crate) struct MountPlan {
     pub(crate) propagation: Vec<Propagation>,
     /// Read-only once everything inside is made.
     pub(crate) read_only_late: bool,
+    /// A tmpfs whose mode is not given has that of the folder it covers.
+    pub(crate) keep_mode: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +121,8 @@ impl Planner<'_> {
         if read_only_late {
             options.attributes = options.attributes.without_read_only();
         }
+        let has_mode = options.data.iter().any(|(key, _)| key == "mode");
+        let keep_mode = mount.kind.as_deref() == Some("tmpfs") && fresh && !has_mode;
         let (resolve, avoid) = resolution(mount, &target);
         Ok(MountPlan {
             index,
@@ -131,6 +135,7 @@ impl Planner<'_> {
             tree_attributes: options.tree_attributes,
             propagation: options.propagation,
             read_only_late,
+            keep_mode,
         })
     }
 

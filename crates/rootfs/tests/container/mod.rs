@@ -201,9 +201,31 @@ pub fn flags<'t>(mountinfo: &'t str, point: &str) -> Vec<&'t str> {
     mount_line(mountinfo, point).split(' ').nth(5).unwrap().split(',').collect()
 }
 
-/// Every mount point of this process's mount namespace.
-pub fn host_mounts() -> String {
-    fs::read_to_string("/proc/self/mountinfo").unwrap()
+/// The mounts of the host at one time.
+pub struct HostMounts(Vec<String>);
+
+impl HostMounts {
+    pub fn now() -> HostMounts {
+        HostMounts(fs::read_to_string("/proc/self/mountinfo").unwrap().lines().map(str::to_owned).collect())
+    }
+
+    /// What is there now and was not.
+    pub fn added(&self) -> Vec<String> {
+        HostMounts::now().0.into_iter().filter(|line| !self.0.contains(line)).collect()
+    }
+
+    /// Nothing came, and nothing went but what others have, whose folders may be removed at any time.
+    pub fn assert_unchanged(&self) {
+        assert_eq!(self.added(), [""; 0]);
+        let now = HostMounts::now().0;
+        let gone = self.0.iter().filter(|line| !now.contains(line)).filter(|line| {
+            let point = line.split(' ').nth(4).unwrap();
+            point == "/"
+                || ["/proc", "/sys", "/dev"].iter().any(|top| point.starts_with(top))
+                || point.contains("lightship-rootfs")
+        });
+        assert_eq!(gone.collect::<Vec<_>>(), [""; 0]);
+    }
 }
 
 /// Makes a folder with one file.
