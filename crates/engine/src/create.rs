@@ -15,7 +15,7 @@ use crate::container::state_of;
 use crate::hooks::{self, InitHooks};
 use crate::launch::{Into, Launch, LaunchPlan};
 use crate::plan::PlanOptions;
-use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, process, seccomp, socket};
+use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, process, socket};
 
 /// Init waits here for the hooks that the runtime runs.
 pub(crate) const GATE_HOOKS: u32 = 1;
@@ -117,7 +117,7 @@ impl Runtime {
                 cgroup_manager: self.cgroup_manager,
                 no_pivot: options.no_pivot,
                 no_new_keyring: options.no_new_keyring,
-                filter: spec.linux.as_ref().map(seccomp::filter).transpose()?.flatten(),
+                filter: spec.linux.as_ref().map(|linux| self.filter(linux)).transpose()?.flatten(),
             },
         )?;
         plan.warnings.iter().for_each(|warning| log::warn!("{warning}"));

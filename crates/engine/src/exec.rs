@@ -13,7 +13,7 @@ use crate::launch::{Into, Launch, LaunchPlan};
 use crate::plan::{keyring, plan_process};
 use crate::process::{self, ProcessPlan};
 use crate::terminal::Foreground;
-use crate::{Error, HostFacts, Runtime, bundle, console, create, seccomp};
+use crate::{Error, HostFacts, Runtime, bundle, console, create};
 
 /// The type of devpts (statfs(2)).
 const DEVPTS_SUPER_MAGIC: u32 = 0x1cd1;
@@ -84,7 +84,7 @@ impl Runtime {
         spec.process_ids_are_mapped(&process, "").map_err(|refusal| in_process(&refusal))?;
         let host = HostFacts::probe(self.rootless)?;
         let linux = spec.linux.clone().unwrap_or_default();
-        let plan = plan_process(&process, &linux, &host, Some(keyring(id)), seccomp::filter(&linux)?)
+        let plan = plan_process(&process, &linux, &host, Some(keyring(id)), self.filter(&linux)?)
             .map_err(|refusal| in_process(&refusal))?;
         plan.confine.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         Exec { container: &container, spec: &spec, linux: &linux, host: &host, plan, preserve_fds, options }.run()

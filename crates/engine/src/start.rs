@@ -6,7 +6,7 @@ use spec::{Linux, Status};
 
 use crate::plan::plan_process;
 use crate::process::ProcessPlan;
-use crate::{Error, HostFacts, Runtime, delete, hooks, launch, seccomp, socket};
+use crate::{Error, HostFacts, Runtime, delete, hooks, launch, socket};
 
 impl Runtime {
     /// Starts a container. It returns once the program has been executed and the poststart hooks have run.
@@ -56,7 +56,7 @@ impl Runtime {
     fn tail(&self, spec: &spec::Spec, linux: &Linux) -> Result<ProgramBuilder, Error> {
         let host = HostFacts::probe(self.rootless)?;
         let process = spec.process_to_start()?;
-        let plan: ProcessPlan = plan_process(process, linux, &host, None, seccomp::filter(linux)?)?;
+        let plan: ProcessPlan = plan_process(process, linux, &host, None, self.filter(linux)?)?;
         let mut builder = ProgramBuilder::new();
         plan.emit_start(&spec.hooks.start_container, [Slot::NONE; 2], Early::default(), &mut builder);
         Ok(builder)
