@@ -165,8 +165,9 @@ impl Executor {
             }
             Op::MoveMount { from, to } => {
                 self.move_mount(self.fd(from), self.fd(to))?;
-                self.close(from);
-                self.close(to);
+                close_both(self.fd(from), self.fd(to));
+                self.fill(from, -1);
+                self.fill(to, -1);
             }
             Op::PivotRoot { root } => pivot_root(self.fd(root))?,
             Op::MoveRoot { root } => move_root(self.fd(root))?,

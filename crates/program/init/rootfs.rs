@@ -98,13 +98,19 @@ impl Walk {
 fn make_path(root: i32, path: &CStr, wanted: Wanted, resolve: u64) -> Result<i32, Failed> {
     let mut walk = Walk::new(path)?;
     let mut links = 0;
+    // That the whole path leads nowhere has just been seen; a path that was put together anew may lead somewhere.
+    let mut nowhere = true;
     'again: loop {
         let mut parent = root;
         let mut at = 0;
         while let Some((start, end)) = walk.name(at) {
             let last = walk.name(end).is_none();
             // From the root each time, so that `..` and links count from there and not from the parent.
-            let next = match walk.with_prefix(0, end, |prefix| openat2(root, prefix, O_PATH, 0, resolve)) {
+            let found = match last && nowhere {
+                true => Err(ENOENT),
+                false => walk.with_prefix(0, end, |prefix| openat2(root, prefix, O_PATH, 0, resolve)),
+            };
+            let next = match found {
                 Ok(fd) => fd,
                 Err(ENOENT) => {
                     let made = walk.with_prefix(start, end, |name| make(parent, name, if last { wanted } else { PARENT }));
@@ -112,6 +118,7 @@ fn make_path(root: i32, path: &CStr, wanted: Wanted, resolve: u64) -> Result<i32
                         Ok(fd) => fd,
                         Err((_, EEXIST)) if links < MAX_LINKS => {
                             links += 1;
+                            nowhere = false;
                             let mut target = [0u8; PATH_MAX];
                             let read = walk.with_prefix(start, end, |name| readlinkat(parent, name, &mut target));
                             close_unless(parent, root);
@@ -219,8 +226,7 @@ pub fn mask(root: i32, path: &CStr, null: i32, empty: i32) -> Result<(), Failed>
     let cover = open_tree(if folder { empty } else { null }, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH)
         .map_err(|errno| (10, errno))?;
     let moved = move_mount(cover, place).map_err(|errno| (11, errno));
-    close(cover);
-    close(place);
+    close_both(cover, place);
     moved
 }
 
@@ -231,7 +237,6 @@ pub fn read_only(root: i32, path: &CStr) -> Result<(), Failed> {
     let attr = MountAttr { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, userns: 0 };
     mount_setattr(copy, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).map_err(|errno| (12, errno))?;
     let moved = move_mount(copy, place).map_err(|errno| (11, errno));
-    close(copy);
-    close(place);
+    close_both(copy, place);
     moved
 }
