@@ -72,6 +72,7 @@ pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<Cont
             user_namespace: spec.namespace(NamespaceType::User).is_some(),
             privileged: host.privileged,
             can_mknod: host.privileged,
+            kernel: host.kernel,
             no_pivot: options.no_pivot,
             cgroups: cgroup_mounts(&cgroup),
             mount_label: None,

@@ -29,6 +29,8 @@ pub struct PlanInput<'a> {
     pub privileged: bool,
     /// Device nodes can be made (CAP_MKNOD on the host); otherwise the host's own are bind-mounted.
     pub can_mknod: bool,
+    /// Major and minor version of the kernel.
+    pub kernel: (u32, u32),
     /// The container's cgroup, for mounts of type `cgroup`.
     pub cgroups: CgroupMounts,
     /// `--no-pivot`.
@@ -60,6 +62,9 @@ pub struct CgroupHierarchy {
     pub folder: PathBuf,
 }
 
+/// The first kernel that clones detached mounts (may_copy_tree in fs/namespace.c).
+const CLONES_DETACHED: (u32, u32) = (6, 15);
+
 /// Everything about a container's root file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootfsPlan {
@@ -74,6 +79,8 @@ pub struct RootfsPlan {
     pub(crate) masked: Vec<(String, PathBuf)>,
     pub(crate) read_only_paths: Vec<(String, PathBuf)>,
     pub(crate) no_pivot: bool,
+    /// A mount that is not attached yet can be cloned (Linux 6.15).
+    pub(crate) clones_detached: bool,
 }
 
 /// A mount of the host that the runtime clones for the container: open_tree(2) with OPEN_TREE_CLONE and, where `recursive`,
@@ -139,6 +146,7 @@ pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
         masked: hidden("maskedPaths", &linux.masked_paths)?,
         read_only_paths: hidden("readonlyPaths", &linux.readonly_paths)?,
         no_pivot: input.no_pivot,
+        clones_detached: input.kernel >= CLONES_DETACHED,
     })
 }
 

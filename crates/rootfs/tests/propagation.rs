@@ -76,6 +76,28 @@ fn a_shared_volume_and_only_that_is_shared_with_the_host() {
 }
 
 #[test]
+fn a_shared_volume_is_mounted_when_its_turn_comes() {
+    on_a_host(|| {
+        let mut container = Container::new();
+        let volume = Volume::new(&container);
+        let mut mounts = with_volume(&["rbind", "rshared"]);
+        mounts.push(json!({"destination": "/after", "type": "tmpfs"}));
+        let script = "busybox cat /proc/self/mountinfo";
+        let running = container.kernel;
+        // Before Linux 6.15 it is cloned once, before all others.
+        for kernel in [running, running.min((6, 14))] {
+            container.kernel = kernel;
+            let out = container.run(mounts.clone(), json!({}), script).unwrap();
+            assert!(mount_line(&out, "/volume").contains(" shared:"), "{out}");
+            let at = |point| out.find(mount_line(&out, point)).unwrap();
+            assert!(at("/volume") < at("/after"), "{out}");
+            assert_eq!(at("/proc") < at("/volume"), !((6, 8)..(6, 15)).contains(&kernel), "{out}");
+        }
+        drop(volume);
+    });
+}
+
+#[test]
 fn a_slave_volume_sees_what_the_host_mounts() {
     on_a_host(|| {
         let container = Container::new();

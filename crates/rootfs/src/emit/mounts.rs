@@ -3,8 +3,8 @@
 use program::{Op, ProgramBuilder, Resolve, Slot};
 
 use super::{
-    Emitter, FOLDER, O_DIRECTORY, O_PATH, change, configure, file_system, mount_new, open, open_tree, propagate,
-    same_mount, text,
+    CLONE, EMPTY_PATH, Emitter, FOLDER, O_DIRECTORY, O_PATH, RECURSIVE, change, configure, file_system, mount_new,
+    open, open_tree, propagate, same_mount, text,
 };
 use crate::options::{Attributes, Propagation, SLAVE};
 use crate::plan::{CgroupHierarchy, MountKind, MountPlan, PROC_SUPER_MAGIC, Source};
@@ -17,8 +17,11 @@ impl Emitter<'_> {
             b.place(&mount.place);
             match &mount.kind {
                 MountKind::Bind { source, recursive, from, procfs } => {
-                    let held = self.sources.get(&mount.index);
-                    let tree = held.copied().unwrap_or_else(|| open_tree(source, *recursive, b));
+                    let tree = match self.sources.get(&mount.index) {
+                        None => open_tree(source, *recursive, b),
+                        Some(&held) if *from == Source::Early && plan.clones_detached => again(held, *recursive, b),
+                        Some(&held) => held,
+                    };
                     if *procfs {
                         check_procfs(tree, b);
                     }
@@ -98,6 +101,16 @@ impl Emitter<'_> {
         }
         b.push(Op::Close { fd: folder });
     }
+}
+
+/// Clones a mount anew, as a peer of the same mounts. Since Linux 6.8 /proc/self/mountinfo goes by a mount's age, and this
+/// way it lists `mounts` in their order; older kernels go by the tree, whatever the age.
+fn again(early: Slot, recursive: bool, b: &mut ProgramBuilder) -> Slot {
+    let (out, path) = (b.slot(), b.text(""));
+    let flags = CLONE | EMPTY_PATH | if recursive { RECURSIVE } else { 0 };
+    b.push(Op::OpenTree { dir: early, out, flags, path });
+    b.push(Op::Close { fd: early });
+    out
 }
 
 /// What is bound to `/proc` must be a procfs (CVE-2019-16884).

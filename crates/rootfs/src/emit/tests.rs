@@ -64,6 +64,7 @@ fn input(cgroups: CgroupMounts, user_namespace: bool) -> PlanInput<'static> {
         user_namespace,
         privileged: true,
         can_mknod: true,
+        kernel: (6, 18),
         cgroups,
         no_pivot: false,
         mount_label: None,

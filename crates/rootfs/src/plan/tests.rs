@@ -14,6 +14,7 @@ fn input() -> PlanInput<'static> {
         user_namespace: false,
         privileged: true,
         can_mknod: true,
+        kernel: (6, 18),
         cgroups: CgroupMounts::None,
         no_pivot: false,
         mount_label: None,

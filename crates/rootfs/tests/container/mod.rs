@@ -42,6 +42,8 @@ pub struct Container {
     pub bundle: PathBuf,
     pub user_namespace: bool,
     pub cgroups: CgroupMounts,
+    /// Which kernel the plan is told of.
+    pub kernel: (u32, u32),
     pub no_pivot: bool,
     pub terminal: Option<ConsolePlan>,
     /// A cgroup folder of the host that init enters, to make it the root of a new cgroup namespace.
@@ -55,11 +57,14 @@ impl Container {
         let bundle = std::env::temp_dir().join(format!("lightship-rootfs-{}-{number}", std::process::id()));
         let bin = bundle.join("rootfs/bin");
         fs::create_dir_all(&bin).unwrap();
-        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+        // By another process: a descriptor of ours that can write it would get into the child of a test beside this one, and no
+        // file can be executed that somebody may write.
+        assert!(Command::new("cp").arg("/bin/busybox").arg(&bin).status().unwrap().success());
         Container {
             bundle: bundle.canonicalize().unwrap(),
             user_namespace: false,
             cgroups: CgroupMounts::None,
+            kernel: running_kernel(),
             no_pivot: false,
             terminal: None,
             cgroup_namespace: None,
@@ -85,6 +90,7 @@ impl Container {
             user_namespace: self.user_namespace,
             privileged: true,
             can_mknod: true,
+            kernel: self.kernel,
             cgroups: self.cgroups.clone(),
             no_pivot: self.no_pivot,
             mount_label: None,
@@ -180,6 +186,12 @@ impl Container {
 
 fn explained(program: &program::Program, failure: &Failure) -> String {
     program.explain(failure).to_string()
+}
+
+fn running_kernel() -> (u32, u32) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
 impl Drop for Container {
