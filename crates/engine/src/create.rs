@@ -7,8 +7,9 @@ use std::time::SystemTime;
 use cgroups::CgroupRecord;
 use namespaces::Joined;
 use program::{Op, ProgramBuilder, Slot};
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::OpenTreeFlags;
-use spec::{Linux, Spec, State, Status};
+use spec::{Linux, NamespaceType, Refusal, Spec, State, Status};
 use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, StateRoot, Undo};
 
 use crate::container::state_of;
@@ -146,6 +147,7 @@ impl Runtime {
             // By its cgroup a process is found even if the record is damaged.
             entry.journal(&[Undo::Process(init)])?;
         }
+        move_net_devices(request, launch.pid)?;
         let record = request.record(&cgroup, init)?;
         run_hooks(request, &record, &launch, &mut init_hooks)?;
         if let Err(error) = launch.wait_gate(GATE_READY) {
@@ -315,6 +317,25 @@ fn emit_sysctls(sysctls: &[(String, String)], b: &mut ProgramBuilder) {
         let data = b.text(value);
         b.push(Op::WriteFile { dir: Slot::NONE, magic: PROC_SUPER_MAGIC, path, data });
     }
+}
+
+/// Moves `linux.netDevices` into the container's network namespace, which is there since the clone or was joined.
+fn move_net_devices(request: &Request<'_>, pid: i32) -> Result<(), Error> {
+    let devices = &request.plan.namespaces.net_devices;
+    if devices.is_empty() {
+        return Ok(());
+    }
+    if request.plan.namespaces.host_network(&request.joined) {
+        let problem = "the container's network namespace is the host's own";
+        return Err(Refusal::new("/linux/netDevices", problem, "give it another one, or take the devices out").into());
+    }
+    if let Some(joined) = request.joined.iter().find(|joined| joined.kind == NamespaceType::Network) {
+        return Ok(namespaces::move_devices(devices, joined.fd.as_fd())?);
+    }
+    let path = format!("/proc/{pid}/ns/net");
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace = rustix::fs::open(&path, flags, Mode::empty()).map_err(Error::file("network namespace", path))?;
+    Ok(namespaces::move_devices(devices, namespace.as_fd())?)
 }
 
 /// Runs the hooks of the runtime's namespaces while init waits, and gives init the state for its own.

@@ -36,6 +36,16 @@ pub enum Error {
         /// The kind it should be.
         kind: NamespaceType,
     },
+    /// A network device of the host could not be moved.
+    #[error("/linux/netDevices/{name}: {action}: {error}")]
+    NetDevice {
+        /// Its name on the host.
+        name: String,
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        error: program::ErrnoText,
+    },
     /// The process could not be made.
     #[error("the container's process cannot be made: {0}")]
     Spawn(program::ErrnoText),

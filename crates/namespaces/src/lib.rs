@@ -5,9 +5,12 @@
 mod apply;
 mod emit;
 mod idmap;
+mod netdevice;
 mod plan;
+mod rtnetlink;
 
 pub use apply::{Error, Joined, open_joins, spawn, spawn_into};
 pub use emit::{emit_join_process, emit_joins, emit_late, emit_names};
 pub use idmap::{IdMaps, write_maps};
+pub use netdevice::{NetDevice, move_devices};
 pub use plan::{Join, NamespacePlan, Strategy, kind_flag, plan, plan_exec};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use spec::{NamespaceType, NetworkMode, Refusal, Spec};
 
 use crate::idmap::IdMaps;
+use crate::netdevice::{self, NetDevice};
 
 /// How the child gets into its namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct NamespacePlan {
     pub network: NetworkMode,
     /// The container has a mount namespace that is not the runtime's.
     pub own_mounts: bool,
+    /// Devices of the host that move into the container's network namespace.
+    pub net_devices: Vec<NetDevice>,
     /// `hostname`.
     pub hostname: Option<String>,
     /// `domainname`.
@@ -104,6 +107,7 @@ pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
         time_offsets: time_offsets(&linux),
         strategy: if launcher { Strategy::Launcher } else { Strategy::Direct },
         id_maps,
+        net_devices: netdevice::plan(&linux, &spec.network_mode())?,
         network: spec.network_mode(),
         own_mounts: linux.namespace(NamespaceType::Mount).is_some(),
         joins,

@@ -42,11 +42,6 @@ const SPEC: &[Row<Spec>] = &[
         remedy: "remove it; the tmpfs then starts empty",
     },
     Row {
-        feature: "moving network devices",
-        find: |spec| in_linux(spec, "netDevices", |linux| !linux.net_devices.is_empty()),
-        remedy: "remove it, and move the device with ip(8) once the container is created",
-    },
-    Row {
         feature: "a seccomp listener",
         find: |spec| in_linux(spec, "seccomp", notifies),
         remedy: "replace SCMP_ACT_NOTIFY in the profile by another action",

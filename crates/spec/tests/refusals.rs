@@ -280,7 +280,6 @@ fn unsupported() {
         ("/mounts/1", json!({"destination": "/d", "options": ["bind", "ridmap"]}), "/mounts/1"),
         ("/mounts/1", json!({"destination": "/d", "options": ["idmap=uids=0-1-1"]}), "/mounts/1"),
         ("/mounts/0/options", json!(["tmpcopyup"]), "/mounts/0"),
-        ("/linux/netDevices", json!({"eth0": {}}), "/linux/netDevices"),
         ("/linux/intelRdt", json!({"closID": "/"}), "/linux/intelRdt"),
         ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"}), "/linux/memoryPolicy"),
         ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "/linux/seccomp"),

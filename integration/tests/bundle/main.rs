@@ -10,6 +10,7 @@ mod hooks;
 mod kill;
 mod killpoints;
 mod leaks;
+mod net_devices;
 mod start;
 mod state;
 mod verbs;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         errors::scenes(),
         bad_input::scenes(),
         leaks::scenes(),
+        net_devices::scenes(),
         killpoints::scenes(),
     ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |_| ())
