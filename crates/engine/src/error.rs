@@ -14,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] spec::Refusal),
     /// The configuration cannot be understood.
-    #[error("{path}: {error}")]
+    #[error("{}", error.in_document(&path.to_string_lossy()))]
     Unreadable {
         /// The document.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum Error {
         error: spec::ReadError,
     },
     /// A file or folder of the caller's.
-    #[error("{what} {path}: {error}")]
+    #[error("{what} {path}: {error}{}", remedy(what))]
     File {
         /// What it is for.
         what: &'static str,
@@ -102,6 +102,15 @@ pub enum Error {
     /// Anything that is said in one sentence.
     #[error("{0}")]
     Other(String),
+}
+
+/// What a user can do about a file of theirs.
+fn remedy(what: &str) -> &'static str {
+    match what {
+        "bundle" | "configuration" => " (give the folder that holds config.json with --bundle)",
+        "/root/path:" => " (make the folder, or name another one in config.json)",
+        _ => "",
+    }
 }
 
 impl Error {

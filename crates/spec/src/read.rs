@@ -31,12 +31,16 @@ pub struct ReadError {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.document)?;
-        if !self.pointer.is_empty() {
-            write!(f, ": {}", self.pointer)?;
-        }
-        write!(f, ": {}", self.problem)?;
-        self.position.map_or(Ok(()), |(line, column)| write!(f, " (line {line}, column {column})"))
+        f.write_str(&self.in_document(self.document))
+    }
+}
+
+impl ReadError {
+    /// The text with another name for the document, such as its path.
+    pub fn in_document(&self, document: &str) -> String {
+        let pointer = if self.pointer.is_empty() { String::new() } else { format!("{}: ", self.pointer) };
+        let position = self.position.map(|(line, column)| format!(" (line {line}, column {column})"));
+        format!("{document}: {pointer}{}{}", self.problem, position.unwrap_or_default())
     }
 }
 
