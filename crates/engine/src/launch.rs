@@ -86,13 +86,38 @@ impl Launch {
             }
             Into::Container(init, join_pid) => namespaces::spawn_into(init, join_pid, &child)?,
         };
-        let launch = Launch { pid, pidfd, report, program, kept: false };
+        let mut launch = Launch { pid, pidfd, report, program, kept: false };
         if let Some(maps) = maps {
             let privileged = rustix::process::geteuid().is_root();
             write_maps(pid, maps, privileged).map_err(Error::call("the id maps of the user namespace"))?;
             launch.open_gate()?;
         }
+        if matches!(plan.into, Into::Namespaces(namespaces, _) if namespaces.clones_itself()) {
+            launch.follow()?;
+        }
         Ok(launch)
+    }
+
+    /// Goes over from the process that was made to the one that it makes.
+    fn follow(&mut self) -> Result<(), Error> {
+        // The new process has the other end of the conversation too: the end of the first alone tells that it was killed.
+        let mut polled = [PollFd::new(&self.report, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, None)).map_err(Error::call("poll"))?;
+        let [report, _] = polled;
+        if report.revents().is_empty() {
+            return Err(self.died());
+        }
+        match self.next_report()? {
+            Report::Cloned(pid) => {
+                // It is our child, so it keeps its id until we have waited for it.
+                let pidfd = pidfd_of(pid.unsigned_abs()).map_err(Error::call("the container's init"))?;
+                let _ = wait(self.pidfd.as_fd());
+                (self.pid, self.pidfd) = (pid, pidfd);
+                self.open_gate()
+            }
+            Report::Failed(failure) => Err(self.failed(&failure)),
+            Report::Gate(_) | Report::End => Err(self.died()),
+        }
     }
 
     /// Waits until the process has reached the gate.
@@ -101,7 +126,7 @@ impl Launch {
             Report::Gate(reached) if reached == number => Ok(()),
             Report::Gate(reached) => Err(Error::Other(format!("init waits at gate {reached} instead of {number}"))),
             Report::Failed(failure) => Err(self.failed(&failure)),
-            Report::End => Err(self.died()),
+            Report::End | Report::Cloned(_) => Err(self.died()),
         }
     }
 
@@ -111,6 +136,7 @@ impl Launch {
             Report::End => Ok(()),
             Report::Failed(failure) => Err(self.failed(&failure)),
             Report::Gate(reached) => Err(Error::Other(format!("init waits at gate {reached}"))),
+            Report::Cloned(_) => Err(self.died()),
         }
     }
 

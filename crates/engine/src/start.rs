@@ -1,5 +1,8 @@
 //! `start`: lets a created container's init execute its program.
 
+use std::os::fd::AsFd;
+use std::time::Duration;
+
 use confine::Early;
 use program::{ProgramBuilder, Report, Slot, Start};
 use spec::{Linux, Status};
@@ -7,6 +10,9 @@ use spec::{Linux, Status};
 use crate::plan::plan_process;
 use crate::process::ProcessPlan;
 use crate::{Error, HostFacts, Runtime, delete, hooks, launch, socket};
+
+/// How long init may take to go after it has told of its failure.
+const END_WAIT: Duration = Duration::from_secs(1);
 
 impl Runtime {
     /// Starts a container. It returns once the program has been executed and the poststart hooks have run.
@@ -29,8 +35,14 @@ impl Runtime {
         let report = socket::start(&entry)?;
         socket::remove(&entry)?;
         let failed = match report {
-            Report::Failed(failure) => Some(self.explain(&spec, &failure)),
-            Report::End | Report::Gate(_) => {
+            Report::Failed(failure) => {
+                // So that the container is seen to have stopped from now on.
+                if let Some(init) = &container.init {
+                    launch::wait_ended(init.as_fd(), END_WAIT);
+                }
+                Some(self.explain(&spec, &failure))
+            }
+            Report::End | Report::Gate(_) | Report::Cloned(_) => {
                 hooks::run("poststart", &spec.hooks.poststart, &container.state(Status::Running)).err()
             }
         };

@@ -156,6 +156,18 @@ fn enter_for_child(plan: &NamespacePlan, joined: &[Joined]) -> io::Result<()> {
     Ok(())
 }
 
+/// The kinds that a process has to join to be where `pid` is: not the user namespace, if that is the caller's own, which the
+/// kernel would refuse (setns(2), EINVAL).
+pub fn without_own_user(kinds: u64, pid: i32) -> u64 {
+    let user = kind_flag(NamespaceType::User);
+    if kinds & user == 0 {
+        return kinds;
+    }
+    let theirs = rustix::fs::stat(format!("/proc/{pid}/ns/user")).map(|stat| (stat.st_dev, stat.st_ino));
+    let own = own_namespace(NamespaceType::User).map(|stat| (stat.st_dev, stat.st_ino));
+    if theirs.is_ok() && theirs == own { kinds & !user } else { kinds }
+}
+
 /// Makes a process of an existing container: in its PID namespace where it has one, the rest being up to the child.
 ///
 /// # Errors

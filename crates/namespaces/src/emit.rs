@@ -16,19 +16,33 @@ pub fn emit_joins(plan: &NamespacePlan, joined: &[Joined], b: &mut ProgramBuilde
     if plan.strategy == Strategy::Launcher && plan.id_maps.is_some() {
         return Ok(());
     }
-    let mut joined: Vec<&Joined> =
-        joined.iter().filter(|joined| !joined.own && joined.kind != NamespaceType::Pid).collect();
-    joined.sort_by_key(|joined| joined.kind != NamespaceType::User);
-    for Joined { kind, fd, .. } in joined {
-        b.place(format!("linux.namespaces {kind}"));
-        let fd = b.inherit(fd.try_clone()?);
-        b.push(Op::Setns { fd, kind: kind_flag(*kind) as u32 });
-        if *kind == NamespaceType::User {
-            b.push(Op::SetIds { uid: 0, gid: 0 });
-        }
-        b.push(Op::Close { fd });
+    let not_own = joined.iter().filter(|joined| !joined.own && joined.kind != NamespaceType::Pid);
+    let (user, others): (Vec<_>, Vec<_>) = not_own.partition(|joined| joined.kind == NamespaceType::User);
+    for joined in user {
+        emit_join(joined, b)?;
+        b.push(Op::SetIds { uid: 0, gid: 0 });
     }
+    emit_inside(plan, b);
+    others.into_iter().try_for_each(|joined| emit_join(joined, b))
+}
+
+fn emit_join(joined: &Joined, b: &mut ProgramBuilder) -> io::Result<()> {
+    b.place(format!("linux.namespaces {}", joined.kind));
+    let fd = b.inherit(joined.fd.try_clone()?);
+    b.push(Op::Setns { fd, kind: kind_flag(joined.kind) as u32 });
+    b.push(Op::Close { fd });
     Ok(())
+}
+
+/// Makes the namespaces that the joined user namespace is to own.
+fn emit_inside(plan: &NamespacePlan, b: &mut ProgramBuilder) {
+    b.place("linux.namespaces");
+    let flags = plan.new_inside as u32;
+    if plan.clones_itself() {
+        b.push(Op::Clone { flags });
+    } else if flags != 0 {
+        b.push(Op::Unshare { flags });
+    }
 }
 
 /// Joins the namespaces of a running container through the pidfd of its init: all at once, so that either every one is

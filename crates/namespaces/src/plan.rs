@@ -34,6 +34,8 @@ pub struct Join {
 pub struct NamespacePlan {
     /// CLONE_NEW* flags of the clone3.
     pub new: u64,
+    /// CLONE_NEW* flags of what the child makes itself once it has joined a user namespace, which is to own them.
+    pub new_inside: u64,
     /// A new cgroup namespace is made by the child once it is in its cgroup, which is what the namespace's root becomes
     /// (cgroup_namespaces(7)).
     pub new_cgroup: bool,
@@ -98,11 +100,15 @@ pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
     }
     let id_maps = if new_user { Some(IdMaps::new(&linux.uid_mappings, &linux.gid_mappings)?) } else { None };
     let new_time = is_new(NamespaceType::Time);
+    let new_cgroup = is_new(NamespaceType::Cgroup);
     let join_pid = joins.iter().any(|join| join.kind == NamespaceType::Pid);
+    let new = new & !kind_flag(NamespaceType::Cgroup) & !kind_flag(NamespaceType::Time);
+    let join_user = joins.iter().any(|join| join.kind == NamespaceType::User);
     let launcher = join_pid || new_time || (new_user && !joins.is_empty());
     Ok(NamespacePlan {
-        new: new & !kind_flag(NamespaceType::Cgroup) & !kind_flag(NamespaceType::Time),
-        new_cgroup: is_new(NamespaceType::Cgroup),
+        new: if join_user { 0 } else { new },
+        new_inside: if join_user { new } else { 0 },
+        new_cgroup,
         new_time,
         time_offsets: time_offsets(&linux),
         strategy: if launcher { Strategy::Launcher } else { Strategy::Direct },
@@ -114,6 +120,13 @@ pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
         hostname: spec.hostname.clone(),
         domainname: spec.domainname.clone(),
     })
+}
+
+impl NamespacePlan {
+    /// The child makes the container's first process: a PID namespace is entered by being born in it.
+    pub fn clones_itself(&self) -> bool {
+        self.new_inside & kind_flag(NamespaceType::Pid) != 0
+    }
 }
 
 /// The flags of every namespace that a process of an existing container has to enter through its init's pidfd: first
@@ -185,6 +198,16 @@ mod tests {
             ))
             .is_err()
         );
+    }
+
+    #[test]
+    fn what_a_joined_user_namespace_is_to_own_is_made_inside() {
+        let user = r#"{"type":"user","path":"/proc/1/ns/user"}"#;
+        let plan = planned(&format!(r#"{{"namespaces":[{user},{{"type":"pid"}},{{"type":"mount"}}]}}"#)).unwrap();
+        assert_eq!((plan.new, plan.new_inside, plan.strategy), (0, 0x2002_0000, Strategy::Direct));
+        assert!(plan.clones_itself());
+        let plan = planned(&format!(r#"{{"namespaces":[{user},{{"type":"mount"}}]}}"#)).unwrap();
+        assert!(!plan.clones_itself());
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Executor {
 
             Op::Setns { fd, kind } => setns(self.fd(fd), kind).step(0)?,
             Op::Unshare { flags } => unshare(flags).step(0)?,
+            Op::Clone { flags } => self.clone_into(flags)?,
             Op::NewSession => setsid().step(0)?,
             Op::SetHostname { name } => sethostname(self.program.bytes(name)).step(0)?,
             Op::SetDomainname { name } => setdomainname(self.program.bytes(name)).step(0)?,
@@ -309,6 +310,15 @@ impl Executor {
             (true, 0) => Ok(()),
             (true, status) => Err((Failure::CHECK + 1, status)),
         }
+    }
+
+    fn clone_into(&self, namespaces: u32) -> Result<(), Failed> {
+        if let Some(pid) = clone_sibling(namespaces).step(0)? {
+            self.report(Failure { op: Failure::AT_CLONE, step: 0, errno: pid });
+            exit(0);
+        }
+        let mut go = [0u8; 1];
+        if read(self.report, &mut go).step(1)? == 1 { Ok(()) } else { exit(1) }
     }
 
     /// Without the runtime at the other end nobody would ever start or delete this container, so it ends.

@@ -494,6 +494,18 @@ pub fn fork() -> Answer<Option<(i32, i32)>> {
     }
 }
 
+/// A sibling of this process in new namespaces: `None` in it, its id here.
+pub fn clone_sibling(namespaces: u32) -> Answer<Option<i32>> {
+    const CLONE_PARENT: u64 = 0x8000;
+    // flags, pidfd, child_tid, parent_tid, exit_signal (that of this process), stack, stack_size, tls
+    let args = [CLONE_PARENT | u64::from(namespaces), 0, 0, 0, 0, 0, 0, 0];
+    // SAFETY: without CLONE_VM the child is a copy and goes on with its own stack.
+    match unsafe { call(nr::CLONE3, [args.as_ptr() as usize, size_of_val(&args), 0, 0, 0, 0]) }? {
+        0 => Ok(None),
+        pid => Ok(Some(pid as i32)),
+    }
+}
+
 /// Waits until `fd` is readable; false when `seconds` (0 for no limit) went by first.
 pub fn wait_readable(fd: i32, seconds: u32) -> Answer<bool> {
     const POLLIN: u32 = 1;

@@ -10,6 +10,8 @@ use crate::op::{Failure, Op};
 pub enum Report {
     /// Init waits at this gate.
     Gate(u32),
+    /// Init goes on as the process of this id.
+    Cloned(i32),
     /// An operation failed.
     Failed(Failure),
     /// The connection ended: the program was executed, or init is dead.
@@ -27,6 +29,7 @@ impl Report {
         };
         match failure.op {
             Failure::AT_GATE => Report::Gate(failure.errno.unsigned_abs()),
+            Failure::AT_CLONE => Report::Cloned(failure.errno),
             _ => Report::Failed(failure),
         }
     }
@@ -110,6 +113,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::SendFd { .. } => "sendmsg",
         Op::Setns { .. } => "setns",
         Op::Unshare { .. } => "unshare",
+        Op::Clone { .. } => nth(&["clone3", "wait for the runtime"]),
         Op::NewSession => "setsid",
         Op::SetHostname { .. } => "sethostname",
         Op::SetDomainname { .. } => "setdomainname",

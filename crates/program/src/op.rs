@@ -79,6 +79,10 @@ pub enum Op {
     Setns { fd: Slot, kind: u32 },
     /// unshare(2).
     Unshare { flags: u32 },
+    /// Goes on as a new process in new namespaces (CLONE_NEW*), a child of the runtime like the one that ends here: the only
+    /// way into a PID namespace that belongs to a user namespace which was joined. The runtime is told the new process's id,
+    /// and the process waits until it knows it.
+    Clone { flags: u32 },
     /// setsid(2).
     NewSession,
     /// sethostname(2).
@@ -232,6 +236,8 @@ pub struct Failure {
 impl Failure {
     /// Not a failure: the gate whose number is in `errno` is reached.
     pub const AT_GATE: u16 = u16::MAX;
+    /// Not a failure: [`Op::Clone`] has made the process whose id is in `errno`.
+    pub const AT_CLONE: u16 = u16::MAX - 2;
     /// The failure came before the first operation.
     pub const AT_LOAD: u16 = u16::MAX - 1;
     /// The step number that stands for "a check of ours refused it", not a system call.
