@@ -123,11 +123,13 @@ impl Runtime {
         )?;
         plan.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let joined = namespaces::open_joins(&plan.namespaces)?;
+        refuse_own_mounts(&joined)?;
         Ok(Request { id, config, spec, plan, host, joined, options, preserve_fds, bundle, rootfs })
     }
 
     /// Makes everything, in an order in which each thing is written down before it is made.
     fn make(&self, request: &Request<'_>, entry: &mut Locked, console: Option<OwnedFd>) -> Result<Created, Error> {
+        journal_root(request, entry)?;
         let cgroup = make_cgroup(request, entry)?;
         let listener = socket::listen(entry)?;
         entry.write(CONFIG, &request.config)?;
@@ -199,6 +201,24 @@ impl Request<'_> {
 
 fn to_value(cgroup: &CgroupRecord) -> Result<serde_json::Value, Error> {
     serde_json::to_value(cgroup).map_err(|error| Error::Other(format!("the record of the cgroup: {error}")))
+}
+
+/// Joining a mount namespace changes its root, and this one is the host's.
+fn refuse_own_mounts(joined: &[Joined]) -> Result<(), Refusal> {
+    if joined.iter().any(|joined| joined.own && joined.kind == NamespaceType::Mount) {
+        let problem = "the mount namespace to be joined is the runtime's own";
+        let remedy = "leave the entry out to share it, or its `path` to get a new one";
+        return Err(Refusal::new("/linux/namespaces", problem, remedy));
+    }
+    Ok(())
+}
+
+/// Writes down that init will mount the root where the host sees it. This stands before the cgroup, so it is undone after the
+/// cgroup's processes have ended: until then init might still mount.
+fn journal_root(request: &Request<'_>, entry: &mut Locked) -> Result<(), Error> {
+    let Some(path) = request.plan.rootfs.attached_on_host() else { return Ok(()) };
+    let over = delete::mount_id(path).map_err(Error::file("root", path))?;
+    Ok(entry.journal(&[Undo::Mount { path: path.to_owned(), over }])?)
 }
 
 /// Writes down which cgroup will be made, then makes it.

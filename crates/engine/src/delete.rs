@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cgroups::CgroupRecord;
-use rustix::mount::UnmountFlags;
+use rustix::fs::{AtFlags, StatxFlags};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::process::Signal;
 use spec::{Hooks, State, Status};
 use state::{Entry, InitProcess, Locked, Undo};
@@ -125,7 +126,7 @@ fn undo_one(undo: &Undo) -> Result<(), Error> {
             })?;
             remove_cgroup(&cgroup)
         }
-        Undo::Mount { path } => unmount(path),
+        Undo::Mount { path, over } => unmount(path, *over),
         Undo::Process(process) => kill(process),
         Undo::File { path } => match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("file", path)(error)),
@@ -134,12 +135,31 @@ fn undo_one(undo: &Undo) -> Result<(), Error> {
     }
 }
 
-fn unmount(path: &Path) -> Result<(), Error> {
-    match rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-        // Not mounted, or not there: undone already, or never done.
-        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(()),
-        Err(errno) => Err(Error::file("mount", path)(errno)),
+/// Takes away what was mounted on top of the mount `over`, with all below it.
+fn unmount(path: &Path, over: u64) -> Result<(), Error> {
+    let failed = Error::file("mount", path);
+    match mount_id(path) {
+        // Undone already, or never done.
+        Ok(id) if id == over => return Ok(()),
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(failed(errno)),
+        Ok(_) => {}
     }
+    // A volume that is shared with the host has the host's own mounts below it, and as its peer would take them away as well.
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    match rustix::mount::mount_change(path, private)
+        .and_then(|()| rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW))
+    {
+        // No mount point: the one that was there before has gone as well.
+        Ok(()) | Err(rustix::io::Errno::INVAL) => Ok(()),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+/// The mount that a path leads to (statx(2), Linux 5.8).
+pub(crate) fn mount_id(path: &Path) -> rustix::io::Result<u64> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    rustix::fs::statx(rustix::fs::CWD, path, flags, StatxFlags::MNT_ID).map(|file| file.stx_mnt_id)
 }
 
 fn kill(process: &InitProcess) -> Result<(), Error> {

@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use program::{Op, ProgramBuilder, Resolve, Slot};
-use spec::{ConsoleSize, Linux, Process, Spec, Status};
+use rustix::fs::{Mode, OFlags};
+use spec::{ConsoleSize, Linux, NamespaceType, Process, Spec, Status};
 
 use crate::container::Container;
 use crate::create::emit_cgroup;
-use crate::launch::{Into, Launch, LaunchPlan};
+use crate::launch::{self, Into, Launch, LaunchPlan};
 use crate::plan::{keyring, plan_process};
 use crate::process::{self, ProcessPlan};
 use crate::terminal::Foreground;
@@ -128,6 +130,11 @@ impl Exec<'_> {
         let early = confine::emit_early(&self.plan.confine, &mut builder);
         namespaces::emit_join_process(init_slot, kinds, &mut builder);
         builder.push(Op::NewSession);
+        if self.spec.namespace(NamespaceType::Mount).is_none() {
+            let root = builder.inherit(self.root_of_init(init)?);
+            builder.place("the container's root");
+            builder.push(Op::EnterRoot { root });
+        }
         if let Some(console) = console {
             self.emit_terminal(console, &mut builder);
         }
@@ -149,12 +156,25 @@ impl Exec<'_> {
     }
 
     /// A terminal in the container's devpts, which init's mount namespace shows by now.
+    /// The root of a container that shares the host's mount namespace, where joining namespaces does not lead to it.
+    fn root_of_init(&self, init: &OwnedFd) -> Result<OwnedFd, Error> {
+        let pid = self.container.record.init.as_ref().ok_or(Error::NotRunning)?.pid;
+        let path = format!("/proc/{pid}/root");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(&path, flags, Mode::empty()).map_err(Error::file("root", path))?;
+        // While init lives its id is nobody else's, so what was opened is its root.
+        match launch::wait_ended(init.as_fd(), Duration::ZERO) {
+            true => Err(Error::NotRunning),
+            false => Ok(root),
+        }
+    }
+
     fn emit_terminal(&self, console: OwnedFd, b: &mut ProgramBuilder) {
         b.place("process.terminal");
         let ConsoleSize { height, width } = self.plan.process.console_size.unwrap_or_default();
         let (master, peer) = (b.slot(), b.slot());
         let path = b.text("/dev/pts/ptmx");
-        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+        let flags = OFlags::RDWR | OFlags::NOCTTY;
         b.push(Op::Open {
             dir: Slot::NONE,
             resolve: Resolve::Host,

@@ -172,6 +172,7 @@ impl Executor {
             }
             Op::PivotRoot { root } => pivot_root(self.fd(root))?,
             Op::MoveRoot { root } => move_root(self.fd(root))?,
+            Op::EnterRoot { root } => enter_root(self.fd(root))?,
             Op::Mask { root, null, empty, path } => {
                 rootfs::mask(self.fd(root), self.program.text(path), self.fd(null), self.fd(empty))?;
             }
@@ -411,6 +412,12 @@ fn move_root(root: i32) -> Result<(), Failed> {
     close(slash);
     chroot(c".").step(3)?;
     chdir(c"/").step(4)
+}
+
+fn enter_root(root: i32) -> Result<(), Failed> {
+    fchdir(root).step(0)?;
+    chroot(c".").step(1)?;
+    chdir(c"/").step(2)
 }
 
 fn open_pty_peer(master: i32, rows: u16, columns: u16) -> Result<i32, Failed> {

@@ -133,6 +133,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::MoveMount { .. } => "move_mount",
         Op::PivotRoot { .. } => nth(&["fchdir", "pivot_root", "umount", "chdir"]),
         Op::MoveRoot { .. } => nth(&["fchdir", "open", "move_mount", "chroot", "chdir"]),
+        Op::EnterRoot { .. } => nth(&["fchdir", "chroot", "chdir"]),
         Op::OpenPty { .. } => nth(&["ioctl TIOCSPTLCK", "ioctl TIOCGPTPEER", "ioctl TIOCSWINSZ"]),
         Op::ControllingTerminal { .. } => "ioctl TIOCSCTTY",
         Op::Chown { .. } => "chown",

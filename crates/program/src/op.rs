@@ -126,6 +126,8 @@ pub enum Op {
     PivotRoot { root: Slot },
     /// Moves the mount `root` over `/` and enters it by chroot(2): for an initramfs, which cannot be pivoted (`--no-pivot`).
     MoveRoot { root: Slot },
+    /// Makes the folder `root` the root (chroot(2)) and the current directory, in a mount namespace that stays as it is.
+    EnterRoot { root: Slot },
     /// Hides a path, if it exists: a file behind `null`, a folder behind a copy of the mount `empty`.
     Mask { root: Slot, null: Slot, empty: Slot, path: Str },
     /// Makes a path, if it exists, read-only with all that is mounted below it.

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use program::{NO_VALUE, Op, ProgramBuilder, Resolve, Slot, Str};
 
-use crate::options::Attributes;
-use crate::plan::{MountKind, RootfsPlan, Source};
+use crate::options::{Attributes, PRIVATE};
+use crate::plan::{Entry, MountKind, RootfsPlan, Source};
 
 // openat2(2) and open_tree(2)
 const O_PATH: u32 = rustix::fs::OFlags::PATH.bits();
@@ -71,13 +71,20 @@ impl<'p> Emitter<'p> {
             }
         }
         b.place(format!("rootfs {}", plan.rootfs.display()));
-        let slash = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, Path::new("/"), b);
-        b.push(propagate(slash, plan.host_propagation, true));
-        b.push(Op::Close { fd: slash });
+        if let Some(propagation) = plan.host_propagation {
+            let slash = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, Path::new("/"), b);
+            b.push(propagate(slash, propagation, true));
+            b.push(Op::Close { fd: slash });
+        }
         let tree = open_tree(&plan.rootfs, true, b);
         let root = same_mount(tree, b);
         let folder = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, &plan.rootfs, b);
         b.push(Op::MoveMount { from: tree, to: folder });
+        if plan.host_propagation.is_none() {
+            // As a peer of the host's mount, and with one in every mount namespace that is a peer of this, it would share with
+            // them what is mounted in it from here on.
+            b.push(propagate(root, PRIVATE, true));
+        }
         Emitter { plan, root, sources, read_only_late: Vec::new() }
     }
 
@@ -136,7 +143,11 @@ impl<'p> Emitter<'p> {
     pub fn pivot(self, b: &mut ProgramBuilder) {
         b.place(format!("rootfs {}", self.plan.rootfs.display()));
         let root = self.root;
-        b.push(if self.plan.no_pivot { Op::MoveRoot { root } } else { Op::PivotRoot { root } });
+        b.push(match self.plan.entry {
+            Entry::Pivot => Op::PivotRoot { root },
+            Entry::Move => Op::MoveRoot { root },
+            Entry::Chroot => Op::EnterRoot { root },
+        });
         if let Some(kind) = self.plan.root_propagation {
             b.place("linux.rootfsPropagation");
             b.push(propagate(root, kind, false));

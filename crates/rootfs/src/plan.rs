@@ -69,8 +69,9 @@ const CLONES_DETACHED: (u32, u32) = (6, 15);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootfsPlan {
     pub(crate) rootfs: PathBuf,
-    /// What becomes of the host's mounts in the container's mount namespace, all of them: MS_SLAVE or MS_PRIVATE.
-    pub(crate) host_propagation: u64,
+    /// What becomes of the host's mounts in the container's mount namespace, all of them: MS_SLAVE or MS_PRIVATE; `None` where
+    /// the container has no mount namespace, and they are the host's for real.
+    pub(crate) host_propagation: Option<u64>,
     /// What becomes of the container's `/` at the end.
     pub(crate) root_propagation: Option<u64>,
     pub(crate) read_only: bool,
@@ -78,9 +79,20 @@ pub struct RootfsPlan {
     pub(crate) devices: DevicePlan,
     pub(crate) masked: Vec<(String, PathBuf)>,
     pub(crate) read_only_paths: Vec<(String, PathBuf)>,
-    pub(crate) no_pivot: bool,
+    pub(crate) entry: Entry,
     /// A mount that is not attached yet can be cloned (Linux 6.15).
     pub(crate) clones_detached: bool,
+}
+
+/// How the root becomes `/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// pivot_root(2): nothing else is left in the mount namespace.
+    Pivot,
+    /// It is moved over what is there (`--no-pivot`).
+    Move,
+    /// chroot(2), in the host's mount namespace.
+    Chroot,
 }
 
 /// A mount of the host that the runtime clones for the container: open_tree(2) with OPEN_TREE_CLONE and, where `recursive`,
@@ -96,6 +108,12 @@ pub struct InheritedSource {
 }
 
 impl RootfsPlan {
+    /// Where the root stays attached among the host's own mounts, for a container without a mount namespace: whoever makes
+    /// the container has to take it away again.
+    pub fn attached_on_host(&self) -> Option<&Path> {
+        (self.entry == Entry::Chroot).then_some(&self.rootfs)
+    }
+
     /// What the runtime has to clone before the container's init exists, and hand to [`Emitter::prepare`]; empty unless
     /// the container has a user namespace.
     ///
@@ -114,10 +132,12 @@ impl RootfsPlan {
 /// Plans a container's root file system.
 ///
 /// # Errors
-/// Refuses mounts over `/` or inside `/proc`, mounts that lack a type or a source, and containers without a mount namespace.
+/// Refuses mounts over `/` or inside `/proc`, mounts that lack a type or a source, and a user namespace without a mount
+/// namespace.
 pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
-    if spec.namespace(NamespaceType::Mount).is_none() {
-        let problem = "the container shares the host's mount namespace: its mounts would be the host's";
+    let own_mounts = spec.namespace(NamespaceType::Mount).is_some();
+    if input.user_namespace && !own_mounts {
+        let problem = "a container in a user namespace cannot mount in the host's mount namespace";
         return Err(Refusal::new("/linux/namespaces", problem, "add {\"type\": \"mount\"}"));
     }
     if input.rootfs == Path::new("/") {
@@ -126,10 +146,11 @@ pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
     }
     let linux = spec.linux.clone().unwrap_or_default();
     let host_propagation = match linux.rootfs_propagation {
-        Some(RootfsPropagation::Private) => PRIVATE,
+        _ if !own_mounts => None,
+        Some(RootfsPropagation::Private) => Some(PRIVATE),
         // Never shared, or the container's mounts would appear on the host. A bind mount that asks to be shared with the host
         // is cloned while `/` still is.
-        _ => SLAVE,
+        _ => Some(SLAVE),
     };
     let root_propagation = match linux.rootfs_propagation {
         Some(RootfsPropagation::Shared) => Some(SHARED),
@@ -145,7 +166,11 @@ pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
         devices: devices::plan(spec, input),
         masked: hidden("maskedPaths", &linux.masked_paths)?,
         read_only_paths: hidden("readonlyPaths", &linux.readonly_paths)?,
-        no_pivot: input.no_pivot,
+        entry: match input.no_pivot {
+            _ if !own_mounts => Entry::Chroot,
+            true => Entry::Move,
+            false => Entry::Pivot,
+        },
         clones_detached: input.kernel >= CLONES_DETACHED,
     })
 }

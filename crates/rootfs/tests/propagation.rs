@@ -114,6 +114,25 @@ fn a_slave_volume_sees_what_the_host_mounts() {
 }
 
 #[test]
+fn without_a_mount_namespace_only_the_empty_root_travels() {
+    on_a_host(|| {
+        let mut container = Container::new();
+        container.on_host = true;
+        let volume = Volume::new(&container);
+        let before = HostMounts::now();
+        let out = container.run(with_volume(&["rbind"]), json!({}), MOUNT_INSIDE).unwrap();
+        assert!(!out.contains(" shared:"), "{out}");
+        assert!(mount_line(&out, "/volume/sub").contains("tmpfs inside"), "{out}");
+        let root = container.path("rootfs");
+        assert_eq!(container.plan(vec![], json!({})).unwrap().attached_on_host(), Some(root.as_path()));
+        assert!(before.added().iter().all(|line| line.contains(root.to_str().unwrap())));
+        unmount(root, UnmountFlags::DETACH).unwrap();
+        before.assert_unchanged();
+        drop(volume);
+    });
+}
+
+#[test]
 fn a_user_namespace_shares_nothing_with_the_host() {
     on_a_host(|| {
         let mut container = Container::new();

@@ -19,6 +19,9 @@ pub enum Undo {
     Mount {
         /// Absolute path of the mount point.
         path: PathBuf,
+        /// The id of the mount that the path led to before (statx(2), stx_mnt_id): while it still does, there is nothing to
+        /// undo.
+        over: u64,
     },
     /// A process: kill it, if [`crate::InitProcess::alive`] says that it still is that process.
     Process(crate::InitProcess),

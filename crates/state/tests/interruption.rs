@@ -42,7 +42,9 @@ fn child() {
         "journaled" => {
             let mut locked = root.begin(&id("c")).unwrap();
             locked.journal(&[Undo::Cgroup("/one".into())]).unwrap();
-            locked.journal(&[Undo::Mount { path: "/two".into() }, Undo::File { path: "/three".into() }]).unwrap();
+            locked
+                .journal(&[Undo::Mount { path: "/two".into(), over: 1 }, Undo::File { path: "/three".into() }])
+                .unwrap();
             ready();
             let _ = std::io::stdin().read(&mut [0]);
         }
@@ -79,7 +81,7 @@ fn killed_between_the_journal_and_the_record() {
     assert!(locked.record().unwrap().is_none());
     let undos: Vec<Undo> = locked.undos().unwrap().into_iter().map(Result::unwrap).collect();
     let [two, three] = ["/two", "/three"].map(std::path::PathBuf::from);
-    assert_eq!(undos, [Undo::File { path: three }, Undo::Mount { path: two }, Undo::Cgroup("/one".into())]);
+    assert_eq!(undos, [Undo::File { path: three }, Undo::Mount { path: two, over: 1 }, Undo::Cgroup("/one".into())]);
     locked.remove().unwrap();
     assert!(scratch.names().is_empty());
 }

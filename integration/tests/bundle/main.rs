@@ -10,6 +10,7 @@ mod hooks;
 mod kill;
 mod killpoints;
 mod leaks;
+mod mount_extras;
 mod net_devices;
 mod start;
 mod state;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         errors::scenes(),
         bad_input::scenes(),
         leaks::scenes(),
+        mount_extras::scenes(),
         net_devices::scenes(),
         killpoints::scenes(),
     ];

@@ -25,9 +25,10 @@ impl Emitter<'_> {
                     if *procfs {
                         check_procfs(tree, b);
                     }
-                    if *from == Source::Inherited {
-                        // The runtime cloned it from the host's mounts, whose peer it still is: what is mounted below it in the
-                        // container must not appear there, as it would not if init had cloned it (mount_namespaces(7)).
+                    if matches!(from, Source::Inherited | Source::Host) {
+                        // A clone of one of the host's own mounts, whose peer it still is: what is mounted below it in the
+                        // container must not appear there, as it would not in a mount namespace whose mounts are the host's
+                        // slaves (mount_namespaces(7)).
                         b.push(propagate(tree, SLAVE, true));
                     }
                     adjust(tree, mount, *recursive, b);

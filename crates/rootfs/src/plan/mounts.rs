@@ -72,15 +72,21 @@ pub(crate) enum Source {
     Late,
     /// Init, while its mounts are still peers of the host's, for the propagation asked for.
     Early,
+    /// Init, when its turn comes, from mounts that are the host's own, which nothing must travel to.
+    Host,
     /// The runtime: init could not reach it.
     Inherited,
 }
 
-pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>, host_propagation: u64) -> Result<Vec<MountPlan>, Refusal> {
+pub(crate) fn plan(
+    spec: &Spec,
+    input: &PlanInput<'_>,
+    host_propagation: Option<u64>,
+) -> Result<Vec<MountPlan>, Refusal> {
     let planner = Planner { input, host_propagation };
     let plans = spec.mounts.iter().enumerate().map(|(i, mount)| planner.mount(i, mount));
     let plans: Vec<MountPlan> = plans.collect::<Result<_, _>>()?;
-    let held = |plan: &&MountPlan| matches!(plan.kind, MountKind::Bind { from, .. } if from != Source::Late);
+    let held = |plan: &&MountPlan| matches!(plan.kind, MountKind::Bind { from, .. } if matches!(from, Source::Early | Source::Inherited));
     let held = plans.iter().filter(held).count() + plans.iter().filter(|plan| plan.read_only_late).count();
     if held > HELD_SOURCES_MAX {
         let problem =
@@ -92,7 +98,7 @@ pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>, host_propagation: u64) ->
 
 struct Planner<'a> {
     input: &'a PlanInput<'a>,
-    host_propagation: u64,
+    host_propagation: Option<u64>,
 }
 
 impl Planner<'_> {
@@ -169,10 +175,14 @@ impl Planner<'_> {
         let asks_for = |kind| options.propagation.iter().any(|propagation| propagation.kind == kind);
         if self.input.user_namespace && self.input.privileged {
             Source::Inherited
-        } else if asks_for(SHARED) || (asks_for(SLAVE) && self.host_propagation == PRIVATE) {
-            Source::Early
         } else {
-            Source::Late
+            match self.host_propagation {
+                Some(PRIVATE) if asks_for(SHARED) || asks_for(SLAVE) => Source::Early,
+                Some(_) if asks_for(SHARED) => Source::Early,
+                None if asks_for(SHARED) => Source::Late,
+                None => Source::Host,
+                Some(_) => Source::Late,
+            }
         }
     }
 

@@ -76,7 +76,9 @@ fn what_lacks_something_is_refused() {
         assert_eq!(mount(entry.clone()).unwrap_err(), pointer, "{entry}");
     }
     let refused = |config: Value| planned(config, &input()).unwrap_err();
-    assert_eq!(refused(json!({"linux": {"namespaces": [{"type": "pid"}]}})), "/linux/namespaces");
+    let user = PlanInput { user_namespace: true, ..input() };
+    let config = json!({"linux": {"namespaces": [{"type": "user"}]}});
+    assert_eq!(planned(config, &user).unwrap_err(), "/linux/namespaces");
     assert_eq!(refused(json!({"linux": {"maskedPaths": ["/x", "/"]}})), "/linux/maskedPaths/1");
     assert_eq!(refused(json!({"linux": {"readonlyPaths": ["/.."]}})), "/linux/readonlyPaths/0");
     assert_eq!(planned(json!({}), &PlanInput { rootfs: Path::new("/"), ..input() }).unwrap_err(), "/root/path");
@@ -87,8 +89,11 @@ fn what_lacks_something_is_refused() {
 #[test]
 fn sources_are_cloned_in_time() {
     let from = |options: Value, propagation: &str, input: &PlanInput<'_>| {
-        let config = json!({"mounts": [{"destination": "/x", "source": "y", "options": options}],
-                            "linux": {"rootfsPropagation": propagation}});
+        let linux = match propagation {
+            "none" => json!({"namespaces": []}),
+            _ => json!({"rootfsPropagation": propagation}),
+        };
+        let config = json!({"mounts": [{"destination": "/x", "source": "y", "options": options}], "linux": linux});
         match planned(config, input).unwrap().mounts.remove(0).kind {
             MountKind::Bind { source, from, .. } => {
                 assert_eq!(source, Path::new("/bundle/y"));
@@ -101,6 +106,8 @@ fn sources_are_cloned_in_time() {
     assert_eq!(from(json!(["rbind", "rslave"]), "slave", &input()), Source::Late);
     assert_eq!(from(json!(["rbind", "rslave"]), "private", &input()), Source::Early);
     assert_eq!(from(json!(["rbind", "shared"]), "", &input()), Source::Early);
+    assert_eq!(from(json!(["rbind"]), "none", &input()), Source::Host);
+    assert_eq!(from(json!(["rbind", "rshared"]), "none", &input()), Source::Late);
     let user = PlanInput { user_namespace: true, ..input() };
     assert_eq!(from(json!(["rbind", "shared"]), "", &user), Source::Inherited);
     // Without privileges the runtime has no more to give than init.

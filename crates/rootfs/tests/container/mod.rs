@@ -45,6 +45,8 @@ pub struct Container {
     /// Which kernel the plan is told of.
     pub kernel: (u32, u32),
     pub no_pivot: bool,
+    /// No mount namespace of its own.
+    pub on_host: bool,
     pub terminal: Option<ConsolePlan>,
     /// A cgroup folder of the host that init enters, to make it the root of a new cgroup namespace.
     pub cgroup_namespace: Option<PathBuf>,
@@ -66,6 +68,7 @@ impl Container {
             cgroups: CgroupMounts::None,
             kernel: running_kernel(),
             no_pivot: false,
+            on_host: false,
             terminal: None,
             cgroup_namespace: None,
         }
@@ -81,7 +84,7 @@ impl Container {
     }
 
     pub fn plan_root(&self, root: Value, mounts: Vec<Value>, mut linux: Value) -> Result<RootfsPlan, String> {
-        linux["namespaces"] = json!([{"type": "mount"}]);
+        linux["namespaces"] = if self.on_host { json!([]) } else { json!([{"type": "mount"}]) };
         let config = json!({"ociVersion": "1.3.0", "root": root, "mounts": mounts, "linux": linux});
         let spec = spec::Spec::from_bytes(config.to_string().as_bytes()).unwrap();
         let input = PlanInput {
@@ -148,8 +151,9 @@ impl Container {
         let init = sealed("init", &[Raw::of(INIT)], true).unwrap();
         let inherited: Vec<BorrowedFd<'_>> = program.inherited.iter().map(AsFd::as_fd).collect();
         let user = if self.user_namespace { NEW_USER } else { 0 };
+        let mount = if self.on_host { 0 } else { NEW_MOUNT };
         let spawned = Spawn {
-            namespaces: NEW_MOUNT | NEW_PID | NEW_IPC | user,
+            namespaces: mount | NEW_PID | NEW_IPC | user,
             cgroup: None,
             init: init.as_fd(),
             program: file.as_fd(),
@@ -179,7 +183,7 @@ impl Container {
         match Report::from_bytes(&message[..len]) {
             Report::End => Ok(text),
             Report::Failed(failure) => Err(explained(&program, &failure)),
-            Report::Gate(gate) => Err(format!("gate {gate}")),
+            report => Err(format!("{report:?}")),
         }
     }
 }

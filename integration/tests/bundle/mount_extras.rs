@@ -1,0 +1,168 @@
+//! What `mounts` can do beyond the usual, and containers without a mount namespace of their own.
+
+use std::fs;
+use std::process::{Child, Command};
+
+use integration::bundle::Bundle;
+use integration::scene::Scene;
+use integration::{command, host, leftover, scene};
+use serde_json::json;
+
+use crate::Stage;
+
+pub fn scenes() -> Vec<Scene<Stage>> {
+    let leaves_mounts = "it leaves its mounts on the host";
+    vec![
+        scene!(no_namespaces_at_all).peer_cannot(leaves_mounts),
+        scene!(without_a_mount_namespace_nothing_is_left_of_a_failed_create).peer_cannot(leaves_mounts),
+        scene!(without_a_mount_namespace_a_killed_create_is_undone).peer_cannot(leaves_mounts),
+        scene!(a_shared_volume_outlives_a_container_without_a_mount_namespace).peer_cannot(leaves_mounts),
+        scene!(the_hosts_mount_namespace_by_path_is_refused).peer_cannot("it changes the host's root"),
+        scene!(a_mount_namespace_by_path_is_joined),
+    ]
+}
+
+/// A bundle that shares every namespace with the host.
+fn without_namespaces(stage: &Stage, line: &str) -> Bundle {
+    let mut bundle = stage.shell(line);
+    bundle.set("/linux/namespaces", json!([]));
+    for property in ["maskedPaths", "readonlyPaths"] {
+        bundle.set(&format!("/linux/{property}"), json!([]));
+    }
+    bundle.config.as_object_mut().unwrap().remove("hostname");
+    bundle
+}
+
+/// The host's mounts, but those that others' containers may make meanwhile.
+fn host_table(bundle: &Bundle) -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let of_interest = |line: &&str| {
+        let point = line.split(' ').nth(4).unwrap();
+        point.starts_with(bundle.folder.to_str().unwrap()) || !point[1..].contains('/')
+    };
+    table.lines().filter(of_interest).map(str::to_owned).collect()
+}
+
+fn exec(bundle: &Bundle, command: &[&str]) -> String {
+    bundle.call(&[&["exec", &bundle.id], command].concat()).ok().stdout
+}
+
+fn no_namespaces_at_all(stage: &Stage) {
+    let bundle = without_namespaces(stage, "touch /dev/here && echo up && exec sleep 1000");
+    let before = host_table(&bundle);
+    fs::write(bundle.in_rootfs("/inside"), "").unwrap();
+    bundle.start().says("up");
+    let pid = bundle.pid();
+    for kind in ["mnt", "pid", "net", "ipc", "uts", "cgroup", "user", "time"] {
+        assert_eq!(host::namespace(pid, kind), host::namespace("self", kind), "{kind}");
+    }
+    // What is executed later is in the container's root as well.
+    assert_eq!(exec(&bundle, &["ls", "/inside", "/dev/here"]), "/dev/here\n/inside\n");
+    assert_eq!(exec(&bundle, &["sh", "-c", "cd ..; pwd; ls inside"]), "/\ninside\n");
+    let mounted = exec(&bundle, &["cat", "/proc/self/mountinfo"]);
+    assert!(mounted.lines().count() >= 5 && !mounted.contains("shared:"), "{mounted}");
+    bundle.kill("KILL").ok();
+    assert_eq!(bundle.exit_code(pid), 137);
+    bundle.verb(&["delete"]).ok();
+    assert_eq!(host_table(&bundle), before);
+    bundle.is_gone();
+}
+
+fn without_a_mount_namespace_nothing_is_left_of_a_failed_create(stage: &Stage) {
+    let mut bundle = without_namespaces(stage, "true");
+    let before = host_table(&bundle);
+    bundle.set("/process/args", json!(["/nosuch"]));
+    bundle.create_with(&[]).fails();
+    assert_eq!(host_table(&bundle), before);
+    bundle.is_gone();
+}
+
+/// The runtime and its container are killed by a hook, while everything is mounted.
+fn without_a_mount_namespace_a_killed_create_is_undone(stage: &Stage) {
+    let mut bundle = without_namespaces(stage, "true");
+    let before = host_table(&bundle);
+    bundle.set("/hooks/prestart", json!([{ "path": "/bin/sh", "args": ["sh", "-c", "kill -9 $PPID"] }]));
+    assert_ne!(bundle.create_with(&[]).code, 0);
+    assert!(!leftover::mounts(&bundle.folder).is_empty());
+    bundle.verb(&["delete", "--force"]).ok();
+    assert_eq!(host_table(&bundle), before);
+    bundle.is_gone();
+}
+
+/// A mount of the host's, unmounted when dropped.
+struct HostMount(std::path::PathBuf);
+
+impl HostMount {
+    /// A tmpfs that is its own peer group.
+    fn shared(path: std::path::PathBuf) -> HostMount {
+        fs::create_dir_all(&path).unwrap();
+        let mount = |args: &[&str]| command::run(Command::new("mount").args(args).arg(&path)).ok();
+        mount(&["-t", "tmpfs", "volume"]);
+        mount(&["--make-shared"]);
+        HostMount(path)
+    }
+}
+
+impl Drop for HostMount {
+    fn drop(&mut self) {
+        command::run(Command::new("umount").arg("--recursive").arg(&self.0));
+    }
+}
+
+fn a_shared_volume_outlives_a_container_without_a_mount_namespace(stage: &Stage) {
+    let mut bundle = without_namespaces(stage, "exec sleep 1000");
+    let volume = HostMount::shared(bundle.folder.join("volume"));
+    let below = HostMount::shared(volume.0.join("below"));
+    let before = host_table(&bundle);
+    let entry = |destination: &str, options: [&str; 2]| json!({ "destination": destination, "source": volume.0, "options": options });
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.push(entry("/shared", ["rbind", "rshared"]));
+    mounts.push(entry("/plain", ["rbind", "rw"]));
+    // It would appear in the volume if `/plain` were its peer.
+    mounts.push(json!({ "destination": "/plain/inner", "type": "tmpfs" }));
+    bundle.start();
+    assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains("volume/inner"));
+    bundle.verb(&["delete", "--force"]).ok();
+    fs::remove_dir(volume.0.join("inner")).unwrap();
+    assert_eq!(host_table(&bundle), before);
+    drop(below);
+}
+
+fn the_hosts_mount_namespace_by_path_is_refused(stage: &Stage) {
+    let mut bundle = stage.shell("true");
+    bundle.share_namespace("mount");
+    let entry = json!({ "type": "mount", "path": "/proc/self/ns/mnt" });
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(entry);
+    bundle.create_with(&[]).fails().says("leave the entry out");
+    bundle.is_gone();
+}
+
+/// A process in a mount namespace of its own, ended when dropped.
+struct Owner(Child);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn a_mount_namespace_by_path_is_joined(stage: &Stage) {
+    let mut bundle = stage.shell("echo up && exec sleep 1000");
+    let before = host_table(&bundle);
+    let ready = bundle.folder.join("ready");
+    let script = format!("touch {} && exec sleep 1000", ready.display());
+    let line = ["--mount", "--propagation", "private", "sh", "-c", &script];
+    let owner = Owner(Command::new("unshare").args(line).spawn().unwrap());
+    integration::wait::eventually(integration::wait::PATIENCE, "a mount namespace", || ready.exists().then_some(()));
+    bundle.share_namespace("mount");
+    let path = format!("/proc/{}/ns/mnt", owner.0.id());
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "mount", "path": path }));
+    bundle.start().says("up");
+    assert_eq!(host::namespace(bundle.pid(), "mnt"), host::namespace(owner.0.id(), "mnt"));
+    assert!(!exec(&bundle, &["ls", "/"]).contains("boot"));
+    bundle.verb(&["delete", "--force"]).ok();
+    assert_eq!(host_table(&bundle), before);
+    drop(owner);
+    bundle.is_gone();
+}
