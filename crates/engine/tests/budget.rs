@@ -1,0 +1,188 @@
+//! How many system calls and processes one `run true` takes, with a configuration as Docker writes it. Times depend on the
+//! machine, these numbers do not.
+//!
+//! The program runs itself under strace(1): called with a state root and a bundle it is a runtime, nothing more. Set RUNTIME
+//! to the path of a `lightship` to count that one instead.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test that fails may fail anywhere, and its files are its own"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use engine::{CreateOptions, RunOptions, Runtime};
+use serde_json::{Value, json};
+
+/// What a run takes on any host: the runtime, init and the program, which is a static busybox.
+const BASE: usize = 550;
+/// What each hierarchy of cgroup v1 adds: to be looked at, made, limited, joined, shown in the container and removed.
+const PER_HIERARCHY: usize = 18;
+/// The runtime, and the container's first process.
+const PROCESSES: usize = 2;
+
+fn main() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    match arguments.get(1).and_then(|verb| verb.to_str()) {
+        Some("--as-runtime") => run(Path::new(&arguments[2]), Path::new(&arguments[3])),
+        _ if !Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) => {
+            println!("skipped: strace is not installed");
+        }
+        _ => {
+            let (new, host) = (count("new", true), count("host", false));
+            println!("test result: ok; {new} system calls with a network of its own, {host} with the host's");
+        }
+    }
+}
+
+/// Is the runtime.
+fn run(root: &Path, bundle: &Path) {
+    let runtime = Runtime { root: root.into(), cgroup_manager: Default::default(), rootless: Default::default() };
+    let create = CreateOptions { bundle: bundle.into(), ..CreateOptions::default() };
+    assert_eq!(runtime.run("budget", &create, &RunOptions::default()).unwrap(), 0);
+}
+
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Counts one run and compares it with the budget.
+fn count(name: &str, new_network: bool) -> usize {
+    let folder = Folder(std::env::temp_dir().join(format!("lightship-budget-{name}-{}", std::process::id())));
+    let (bundle, root, trace) = (folder.0.join("bundle"), folder.0.join("state"), folder.0.join("trace"));
+    make(&bundle, new_network);
+    // Once before, so that the state root and the folders for mounts are there.
+    for _ in 0..2 {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o"]).arg(&trace).args(runtime(&root, &bundle));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    let (calls, processes) = read(&trace);
+    let total: usize = calls.values().sum();
+    let hierarchies = v1_hierarchies();
+    let budget = BASE + PER_HIERARCHY * hierarchies;
+    assert!(processes <= PROCESSES, "{processes} processes");
+    assert!(total <= budget, "{total} system calls, {budget} with {hierarchies} cgroup hierarchies:\n{calls:#?}");
+    total
+}
+
+fn runtime(root: &Path, bundle: &Path) -> Vec<std::ffi::OsString> {
+    let (root, bundle): (&OsStr, &OsStr) = (root.as_ref(), bundle.as_ref());
+    let words: Vec<&OsStr> = match std::env::var_os("RUNTIME") {
+        Some(path) => {
+            return [
+                path.as_os_str(),
+                "--root".as_ref(),
+                root,
+                "run".as_ref(),
+                "-b".as_ref(),
+                bundle,
+                "budget".as_ref(),
+            ]
+            .map(Into::into)
+            .into();
+        }
+        None => vec!["--as-runtime".as_ref(), root, bundle],
+    };
+    let own = std::env::current_exe().unwrap().into_os_string();
+    std::iter::once(own).chain(words.into_iter().map(Into::into)).collect()
+}
+
+/// The calls by name, and the number of processes that made any.
+fn read(trace: &str) -> (BTreeMap<&str, usize>, usize) {
+    let (mut calls, mut processes) = (BTreeMap::new(), BTreeSet::new());
+    for line in trace.lines() {
+        let Some((process, event)) = line.split_once(' ') else { continue };
+        processes.insert(process);
+        // Not a call's beginning: the end of one, a signal, a process's end. And std's own check of each descriptor that it
+        // closes, which a release build does not have.
+        let counted = !event.contains(" resumed>") && !event.contains("F_GETFD");
+        if let Some((name, _)) = event.trim_start().split_once('(').filter(|_| counted) {
+            *calls.entry(name).or_insert(0) += 1;
+        }
+    }
+    (calls, processes.len())
+}
+
+fn v1_hierarchies() -> usize {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    mounts.lines().filter(|line| line.contains(" - cgroup ")).count()
+}
+
+fn make(bundle: &Path, new_network: bool) {
+    for folder in ["rootfs/bin", "rootfs/etc", "etc"] {
+        std::fs::create_dir_all(bundle.join(folder)).unwrap();
+    }
+    std::fs::copy("/bin/busybox", bundle.join("rootfs/bin/true")).unwrap();
+    for name in ["resolv.conf", "hostname", "hosts"] {
+        std::fs::write(bundle.join("etc").join(name), "").unwrap();
+    }
+    let config = configuration(new_network);
+    std::fs::write(bundle.join("config.json"), config.to_string()).unwrap();
+}
+
+fn configuration(new_network: bool) -> Value {
+    let caps: Vec<String> =
+        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE \
+                             SYS_CHROOT KILL AUDIT_WRITE"
+            .split_whitespace()
+            .map(|name| format!("CAP_{name}"))
+            .collect();
+    let kinds = ["mount", "uts", "pid", "ipc", "network"];
+    let namespaces: Vec<Value> =
+        kinds.iter().take(if new_network { 5 } else { 4 }).map(|kind| json!({"type": kind})).collect();
+    let file = |name: &str| json!({"destination": format!("/etc/{name}"), "type": "bind", "source": format!("etc/{name}"), "options": ["rbind", "rprivate"]});
+    let mount = |destination: &str, kind: &str, options: &str| {
+        let options: Vec<&str> = options.split(',').collect();
+        json!({"destination": destination, "type": kind, "source": kind, "options": options})
+    };
+    let device =
+        |major: u32, minor: u32| json!({"allow": true, "type": "c", "major": major, "minor": minor, "access": "rwm"});
+    json!({
+        "ociVersion": "1.3.0",
+        "hostname": "budget",
+        "root": {"path": "rootfs"},
+        "process": {
+            "args": ["true"], "cwd": "/", "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=budget"],
+            "user": {"uid": 0, "gid": 0, "additionalGids": [0, 10]}, "oomScoreAdj": 0,
+            "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
+        },
+        "mounts": [
+            mount("/proc", "proc", "nosuid,noexec,nodev"),
+            mount("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
+            mount("/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+            mount("/sys", "sysfs", "nosuid,noexec,nodev,ro"),
+            mount("/sys/fs/cgroup", "cgroup", "ro,nosuid,noexec,nodev"),
+            mount("/dev/mqueue", "mqueue", "nosuid,noexec,nodev"),
+            mount("/dev/shm", "tmpfs", "nosuid,noexec,nodev,mode=1777,size=67108864"),
+            file("resolv.conf"), file("hostname"), file("hosts"),
+        ],
+        "linux": {
+            "cgroupsPath": format!("/lightship-budget-{}", std::process::id()),
+            "namespaces": namespaces,
+            "resources": {
+                "devices": [{"allow": false, "access": "rwm"}, device(1, 5), device(1, 3), device(1, 9), device(1, 8), device(5, 0), device(5, 1)],
+                "memory": {"limit": 268_435_456}, "cpu": {"quota": 100_000, "period": 100_000}, "pids": {"limit": 100},
+            },
+            "seccomp": {
+                "defaultAction": "SCMP_ACT_ERRNO",
+                "syscalls": [{"names": ["execve", "brk", "arch_prctl", "set_tid_address", "set_robust_list", "rseq", "prlimit64",
+                    "readlink", "readlinkat", "getrandom", "mprotect", "prctl", "getuid", "exit_group"], "action": "SCMP_ACT_ALLOW"}],
+            },
+            "maskedPaths": ["/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+                "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+        },
+    })
+}
