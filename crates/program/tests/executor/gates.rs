@@ -1,13 +1,17 @@
 //! Gates and the wait for `start`: who waits for whom, and what happens when the other one is gone.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use program::{Failure, Op, ProgramBuilder, Report};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
 use crate::init::{Child, Folder, output, read, shell, start};
+
+const NEW_PID: u32 = 0x2000_0000;
 
 fn gated() -> ProgramBuilder {
     let mut b = ProgramBuilder::new();
@@ -111,4 +115,37 @@ fn the_starter_is_told_what_failed_counted_from_the_wait() {
     let answer = answer(starter);
     assert_eq!(Report::from_bytes(&answer), Report::Failed(Failure { op: 1, step: 0, errno: 2 }));
     assert_eq!(child.end(), 1);
+}
+
+#[test]
+fn a_clone_takes_inits_place_and_waits_to_be_known() {
+    let mut b = ProgramBuilder::new();
+    let out = output(&mut b);
+    b.push(Op::Clone { flags: NEW_PID });
+    shell(&mut b, "echo $$; exit 6");
+    let child = start(b);
+    let Report::Cloned(pid) = child.report() else { panic!("no clone") };
+    assert_ne!(pid, child.pid);
+    let clone = rustix::process::pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
+    assert_eq!(child.end(), 0);
+    child.go();
+    assert_eq!(read(out), "1\n");
+    // It is a child of the runtime, so the runtime can wait for it.
+    let status = rustix::process::waitid(WaitId::PidFd(clone.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
+    assert_eq!(status.exit_status(), Some(6));
+}
+
+#[test]
+fn a_clone_that_nobody_knows_ends() {
+    let mut b = ProgramBuilder::new();
+    let out = output(&mut b);
+    b.push(Op::Clone { flags: NEW_PID });
+    shell(&mut b, "echo run");
+    let mut child = start(b);
+    let Report::Cloned(pid) = child.report() else { panic!("no clone") };
+    let clone = rustix::process::pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
+    child.hang_up();
+    assert_eq!(read(out), "");
+    let status = rustix::process::waitid(WaitId::PidFd(clone.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
+    assert_eq!(status.exit_status(), Some(1));
 }
