@@ -30,6 +30,9 @@ struct Stdout;
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if sys::stdio::output_was_closed() {
+            return Err(Errno::BADF.into());
+        }
         loop {
             match rustix::io::write(rustix::stdio::stdout(), bytes) {
                 Err(Errno::INTR) => {}

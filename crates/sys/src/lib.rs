@@ -7,3 +7,4 @@ pub mod memfd;
 pub mod process;
 pub mod signal;
 pub mod spawn;
+pub mod stdio;
