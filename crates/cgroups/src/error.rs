@@ -158,6 +158,7 @@ pub(crate) fn errno_text(errno: Errno) -> String {
         Errno::OPNOTSUPP => "not supported here (EOPNOTSUPP)".into(),
         Errno::EXIST => "exists (EEXIST)".into(),
         Errno::RANGE => "out of range (ERANGE)".into(),
+        Errno::MFILE => "too many open files: raise RLIMIT_NOFILE".to_owned(),
         other => format!("errno {}", other.raw_os_error()),
     }
 }

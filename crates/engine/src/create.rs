@@ -80,10 +80,14 @@ impl Runtime {
 
     /// Makes what was requested, with the socket for the terminal already open.
     pub(crate) fn create_requested(&self, request: Request<'_>, console: Option<OwnedFd>) -> Result<Created, Error> {
+        // Where there are no more descriptors to be had, undoing needs one all the same.
+        let reserve = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
+            .map_err(Error::call("a descriptor in reserve (raise RLIMIT_NOFILE)"))?;
         let mut entry = StateRoot::open(&self.root)?.begin(&request.id)?;
         match self.make(&request, &mut entry, console) {
             Ok(created) => Ok(created),
             Err(error) => {
+                drop(reserve);
                 delete::undo_create(
                     entry,
                     &request.spec.hooks,
@@ -243,6 +247,8 @@ fn emit(
 ) -> Result<Option<OwnedFd>, Error> {
     let plan = &request.plan;
     let unified = emit_cgroup(cgroup, plan.namespaces.id_maps.is_some(), b)?;
+    // A container's first process has no affinity of its own (config.md, "execCPUAffinity"), nor the caller's.
+    confine::emit_cpus(&confine::Cpus::All, b);
     let listener = b.inherit(listener);
     let hook_io = hook_files(&plan.hooks, b, init_hooks)?;
     namespaces::emit_joins(&plan.namespaces, &request.joined, b).map_err(Error::call("a namespace's descriptor"))?;

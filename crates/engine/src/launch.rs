@@ -8,6 +8,7 @@ use program::{Failure, INIT, Op, Program, ProgramBuilder, Report, Start};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use spec::NumberList;
 use sys::memfd::{Raw, sealed};
 use sys::spawn::{Spawn, Spawned};
 
@@ -59,8 +60,12 @@ impl Launch {
             report: std::os::fd::AsRawFd::as_raw_fd(&childs),
         });
         let (program_file, program_size) = program.to_file().map_err(Error::call("a memfd for init's program"))?;
-        let init = sealed("lightship-init", &[Raw::of(INIT)], true)
-            .map_err(Error::call("an executable memfd for init (is the sysctl vm.memfd_noexec set to 2?)"))?;
+        let init = sealed("lightship-init", &[Raw::of(INIT)], true).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Error::call("an executable memfd for init (is the sysctl vm.memfd_noexec set to 2?)")(error)
+            }
+            _ => Error::call("an executable memfd for init")(error),
+        })?;
         let inherited: Vec<BorrowedFd<'_>> = program.inherited.iter().map(AsFd::as_fd).collect();
         let maps = match plan.into {
             Into::Namespaces(namespaces, _) => namespaces.id_maps.as_ref(),
@@ -118,6 +123,21 @@ impl Launch {
             Report::Failed(failure) => Err(self.failed(&failure)),
             Report::Gate(_) | Report::End => Err(self.died()),
         }
+    }
+
+    /// As [`Launch::new`], with a process that is made on these CPUs and starts with them. It is not the process itself that
+    /// moves there: where it is born in its cgroup, the cgroup's CPUs would count first.
+    pub(crate) fn on_cpus(cpus: &NumberList, builder: ProgramBuilder, plan: &LaunchPlan<'_>) -> Result<Launch, Error> {
+        // The thread ends with its affinity.
+        std::thread::scope(|scope| {
+            let launch = || {
+                sys::process::set_affinity(cpus.mask())
+                    .map_err(Error::call("process.execCPUAffinity.initial: sched_setaffinity"))?;
+                Launch::new(builder, plan)
+            };
+            let thread = std::thread::Builder::new().spawn_scoped(scope, launch).map_err(Error::call("a thread"))?;
+            thread.join().unwrap_or_else(|_| Err(Error::Other("the thread that makes the process panicked".to_owned())))
+        })
     }
 
     /// Waits until the process has reached the gate.

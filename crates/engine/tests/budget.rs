@@ -1,5 +1,5 @@
-//! How many system calls and processes one `run true` takes, with a configuration as Docker writes it. Times depend on the
-//! machine, these numbers do not.
+//! How many system calls and processes one `run true` takes, with a configuration as Docker writes it, and how few
+//! descriptors it gets along with. Times depend on the machine, these numbers do not.
 //!
 //! The program runs itself under strace(1): called with a state root and a bundle it is a runtime, nothing more. Set RUNTIME
 //! to the path of a `lightship` to count that one instead.
@@ -8,6 +8,8 @@
     clippy::panic,
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
     reason = "a test that fails may fail anywhere, and its files are its own"
 )]
 
@@ -25,15 +27,20 @@ const BASE: usize = 550;
 const PER_HIERARCHY: usize = 18;
 /// The runtime, and the container's first process.
 const PROCESSES: usize = 2;
+/// The limit of open files, stdio included, under which it works whatever the number of hierarchies.
+const DESCRIPTORS: u32 = 16;
 
 fn main() {
     let arguments: Vec<_> = std::env::args_os().collect();
-    match arguments.get(1).and_then(|verb| verb.to_str()) {
-        Some("--as-runtime") => run(Path::new(&arguments[2]), Path::new(&arguments[3])),
-        _ if !Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) => {
+    if arguments.get(1).is_some_and(|verb| verb == "--as-runtime") {
+        return run(Path::new(&arguments[2]), Path::new(&arguments[3]));
+    }
+    few_descriptors();
+    match () {
+        () if !Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) => {
             println!("skipped: strace is not installed");
         }
-        _ => {
+        () => {
             let (new, host) = (count("new", true), count("host", false));
             println!("test result: ok; {new} system calls with a network of its own, {host} with the host's");
         }
@@ -44,7 +51,34 @@ fn main() {
 fn run(root: &Path, bundle: &Path) {
     let runtime = Runtime { root: root.into(), cgroup_manager: Default::default(), rootless: Default::default() };
     let create = CreateOptions { bundle: bundle.into(), ..CreateOptions::default() };
-    assert_eq!(runtime.run("budget", &create, &RunOptions::default()).unwrap(), 0);
+    match runtime.run("budget", &create, &RunOptions::default()) {
+        Ok(status) => assert_eq!(status, 0),
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Runs under a limit of open files; and under less than it needs, where it must say so and leave nothing.
+fn few_descriptors() {
+    let folder = Folder(std::env::temp_dir().join(format!("lightship-descriptors-{}", std::process::id())));
+    let (bundle, root) = (folder.0.join("bundle"), folder.0.join("state"));
+    make(&bundle, true);
+    for limit in (5..=DESCRIPTORS).rev() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n $0; exec \"$@\" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-", &limit.to_string()]);
+        let output = command.args(runtime(&root, &bundle)).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        let left = std::fs::read_dir(&root)
+            .map_or(0, |entries| entries.filter(|entry| entry.as_ref().unwrap().file_name() == "budget").count());
+        assert_eq!(left, 0, "limit {limit}: {error}");
+        if limit == DESCRIPTORS {
+            assert!(output.status.success(), "limit {limit}: {error}");
+        } else if !output.status.success() {
+            assert!(error.contains("too many open files"), "limit {limit}: {error}");
+        }
+    }
 }
 
 struct Folder(PathBuf);

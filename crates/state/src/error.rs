@@ -111,5 +111,5 @@ fn reason(errno: Errno) -> String {
         Errno::NOTEMPTY => "it holds something that is not of this runtime",
         other => return other.to_string(),
     };
-    format!("{text} ({errno:?})")
+    format!("{text} (errno {})", errno.raw_os_error())
 }
