@@ -1,8 +1,9 @@
 //! From the plan to init's operations. The order is part of the confinement; each place says why it stands where it does.
 
-use program::{Op, ProgramBuilder, Resolve, Slot};
+use program::{Op, ProgramBuilder, Resolve, Slot, Str};
 
 use crate::plan::ConfinePlan;
+use crate::scheduling::{Cpus, Scheduling};
 
 const PROC_SUPER_MAGIC: u32 = 0x9fa0;
 const O_WRONLY: u32 = 1;
@@ -13,6 +14,17 @@ const PR_SET_NO_NEW_PRIVS: u32 = 38;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Early {
     label: Option<Slot>,
+}
+
+/// Behind the cgroup, which says what CPUs there are, and before anything of the container runs.
+pub fn emit_cpus(cpus: &Cpus, b: &mut ProgramBuilder) {
+    let cpus = match cpus {
+        Cpus::All => b.text(""),
+        Cpus::Inherited => return,
+        Cpus::These(mask) => words(mask, b),
+    };
+    b.place("process.execCPUAffinity.final");
+    b.push(Op::Affinity { cpus });
 }
 
 /// What needs the host's /proc, which a container cannot have laid a trap in (CVE-2025-52881): before the root is changed
@@ -46,6 +58,7 @@ pub fn emit_before_wait(plan: &ConfinePlan, b: &mut ProgramBuilder) {
         b.place("linux.personality");
         b.push(Op::Personality { persona });
     }
+    emit_scheduling(&plan.scheduling, b);
     b.place("process.user.umask");
     b.push(Op::Umask { mask: plan.umask });
     emit_identity(plan, b);
@@ -53,6 +66,29 @@ pub fn emit_before_wait(plan: &ConfinePlan, b: &mut ProgramBuilder) {
         b.place("process.noNewPrivileges");
         b.push(Op::Prctl { option: PR_SET_NO_NEW_PRIVS, value: 1 });
     }
+}
+
+/// Behind the hooks that run in the container, which are not meant by it, and before the capabilities that it takes are gone.
+fn emit_scheduling(scheduling: &Scheduling, b: &mut ProgramBuilder) {
+    if let Some((mode, nodes)) = &scheduling.memory {
+        b.place("linux.memoryPolicy");
+        let nodes = words(nodes, b);
+        b.push(Op::MemoryPolicy { mode: *mode, nodes });
+    }
+    if let Some(value) = scheduling.io_priority {
+        b.place("process.ioPriority");
+        b.push(Op::IoPriority { value });
+    }
+    if let Some(attributes) = &scheduling.attributes {
+        b.place("process.scheduler");
+        let attributes = b.aligned(&attributes.bytes());
+        b.push(Op::Scheduler { attributes });
+    }
+}
+
+/// A bit mask as the kernel reads it.
+fn words(mask: &[u64], b: &mut ProgramBuilder) -> Str {
+    b.aligned(&mask.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<_>>())
 }
 
 /// User, groups and capabilities, in the order that lets each step be made with what the one before has left.
@@ -124,6 +160,12 @@ mod tests {
             limits: vec![Limit { kind: spec::RlimitType::Nofile, resource: 7, soft: 1, hard: 2 }],
             oom_score: Some(5),
             personality: Some(8),
+            scheduling: Scheduling {
+                attributes: Some(crate::SchedAttr::default()),
+                io_priority: Some(0x4007),
+                memory: Some((2, vec![1])),
+                cpus: Cpus::These(vec![0b101]),
+            },
             label: Some(("/proc/thread-self/attr/exec", "label".to_owned())),
             keyring: Some("_ses.x".to_owned()),
             filter: Some(Filter { program: vec![0; 8], flags: 4 }),
@@ -134,6 +176,7 @@ mod tests {
     /// The operations by name, the stages parted by a line.
     fn order(plan: &ConfinePlan) -> Vec<String> {
         let mut b = ProgramBuilder::new();
+        emit_cpus(&plan.scheduling.cpus, &mut b);
         let early = emit_early(plan, &mut b);
         let first = b.ops().len();
         emit_before_wait(plan, &mut b);
@@ -152,11 +195,15 @@ mod tests {
     #[test]
     fn the_order_with_everything() {
         let golden = [
+            "Affinity",
             "WriteFile",
             "Open",
             "-- inside",
             "Keyring",
             "Personality",
+            "MemoryPolicy",
+            "IoPriority",
+            "Scheduler",
             "Umask",
             "DropBounding",
             "Prctl",
@@ -175,8 +222,31 @@ mod tests {
 
     #[test]
     fn the_order_with_nothing_asked_for() {
-        let golden = ["-- inside", "Umask", "DropBounding", "SetGroups", "SetIds", "SetCaps", "SetAmbient", "-- start"];
+        let golden = [
+            "Affinity",
+            "-- inside",
+            "Umask",
+            "DropBounding",
+            "SetGroups",
+            "SetIds",
+            "SetCaps",
+            "SetAmbient",
+            "-- start",
+        ];
         assert_eq!(order(&ConfinePlan::default()), golden);
+    }
+
+    #[test]
+    fn affinity_is_a_mask_of_eight_byte_words_and_empty_for_all() {
+        let mask = |cpus: &Cpus| {
+            let mut b = ProgramBuilder::new();
+            emit_cpus(cpus, &mut b);
+            let &[Op::Affinity { cpus }] = b.ops() else { return None };
+            Some(b.bytes_of(cpus).to_vec())
+        };
+        assert_eq!(mask(&Cpus::All), Some(vec![]));
+        assert_eq!(mask(&Cpus::Inherited), None);
+        assert_eq!(mask(&Cpus::These(vec![0b101])), Some(0b101_u64.to_ne_bytes().to_vec()));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a container's process may do: capabilities, no_new_privs, limits, identity, labels and the seccomp filter.
+//! What a container's process may do: capabilities, no_new_privs, limits, identity, labels, scheduling and the seccomp
+//! filter.
 //!
 //! [`plan`](plan()) decides, purely; the `emit` functions turn the plan into init's operations.
 
@@ -7,9 +8,11 @@ mod emit;
 mod host;
 mod plan;
 mod rlimits;
+mod scheduling;
 pub mod seccomp;
 
-pub use emit::{Early, emit_before_exec, emit_before_wait, emit_early};
+pub use emit::{Early, emit_before_exec, emit_before_wait, emit_cpus, emit_early};
 pub use host::HostFacts;
 pub use plan::{ConfinePlan, plan};
 pub use rlimits::Limit;
+pub use scheduling::{Cpus, SchedAttr, Scheduling};

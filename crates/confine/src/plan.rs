@@ -5,6 +5,7 @@ use spec::{Linux, NamespaceType, PersonalityDomain, Process, Refusal};
 use crate::capabilities::{self, SYS_ADMIN, SYS_RESOURCE, Sets};
 use crate::host::HostFacts;
 use crate::rlimits::{self, Limit};
+use crate::scheduling::{self, Scheduling};
 use crate::seccomp::Filter;
 
 /// The kernel's numbers of personality(2).
@@ -34,6 +35,8 @@ pub struct ConfinePlan {
     pub oom_score: Option<i32>,
     /// personality(2).
     pub personality: Option<u32>,
+    /// How it is scheduled.
+    pub scheduling: Scheduling,
     /// The label for the next execve, and the file of procfs that takes it.
     pub label: Option<(&'static str, String)>,
     /// The name of a new session keyring.
@@ -78,6 +81,7 @@ pub fn plan(
             PersonalityDomain::Linux => PER_LINUX,
             PersonalityDomain::Linux32 => PER_LINUX32,
         }),
+        scheduling: scheduling::scheduling(process, linux),
         label: label(process, linux, host)?,
         keyring: keyring.filter(|_| host.keyrings),
         filter,

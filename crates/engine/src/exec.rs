@@ -82,7 +82,7 @@ impl Runtime {
         let spec = container.spec(&entry)?;
         let mut process = wanted_process(&spec, options)?;
         let preserve_fds = process::preserved_fds(options.preserve_fds, &mut process);
-        process.validate("").and_then(|()| process.refuse_unsupported("")).map_err(|refusal| in_process(&refusal))?;
+        process.validate("").map_err(|refusal| in_process(&refusal))?;
         spec.process_ids_are_mapped(&process, "").map_err(|refusal| in_process(&refusal))?;
         let host = HostFacts::probe(self.rootless)?;
         let linux = spec.linux.clone().unwrap_or_default();
@@ -126,6 +126,7 @@ impl Exec<'_> {
         let (kinds, join_pid) = namespaces::plan_exec(self.spec);
         let mut builder = ProgramBuilder::new();
         let unified = emit_cgroup(&self.container.cgroup.below(&self.options.cgroup)?, false, &mut builder)?;
+        confine::emit_cpus(&self.plan.confine.scheduling.cpus, &mut builder);
         let init_slot = builder.inherit(init.try_clone().map_err(Error::call("the pidfd of init"))?);
         let early = confine::emit_early(&self.plan.confine, &mut builder);
         namespaces::emit_join_process(init_slot, kinds, &mut builder);
@@ -141,15 +142,17 @@ impl Exec<'_> {
         self.plan.emit_setup(&mut builder);
         self.plan.emit_exec(early, &mut builder);
         console::give_stdio(create::host_uid(self.linux, self.plan.process.user.uid));
-        let launch = Launch::new(
-            builder,
-            &LaunchPlan {
-                ignored_signals: self.host.ignored_signals,
-                preserve_fds: self.preserve_fds,
-                cgroup: unified.as_ref().map(AsFd::as_fd),
-                into: Into::Container(init.as_fd(), join_pid),
-            },
-        )?;
+        let plan = LaunchPlan {
+            ignored_signals: self.host.ignored_signals,
+            preserve_fds: self.preserve_fds,
+            cgroup: unified.as_ref().map(AsFd::as_fd),
+            into: Into::Container(init.as_fd(), join_pid),
+        };
+        let initial = self.plan.process.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.initial.as_ref());
+        let launch = match initial {
+            Some(cpus) => Launch::on_cpus(cpus, builder, &plan)?,
+            None => Launch::new(builder, &plan)?,
+        };
         create::hand_out(self.options.pid_file.as_deref(), self.options.pidfd_socket.as_deref(), &launch)?;
         launch.wait_exec()?;
         Ok(launch)
@@ -208,7 +211,8 @@ fn check_status(status: Status, options: &ExecOptions) -> Result<(), Error> {
 fn wanted_process(spec: &Spec, options: &ExecOptions) -> Result<Process, Error> {
     if let Some(path) = &options.process {
         let bytes = bundle::read_document("process", path)?;
-        return Process::from_bytes(&bytes).map_err(|error| Error::Unreadable { path: path.clone(), error });
+        let process = Process::from_bytes(&bytes).map_err(|error| Error::Unreadable { path: path.clone(), error })?;
+        return Ok(scheduled_as(spec, process));
     }
     let mut process = spec.process.clone().unwrap_or_default();
     process.args = options.args.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -237,6 +241,16 @@ fn wanted_process(spec: &Spec, options: &ExecOptions) -> Result<Process, Error> 
         }
     }
     Ok(process)
+}
+
+/// A file that says nothing of scheduling leaves it as the container has it.
+fn scheduled_as(spec: &Spec, mut process: Process) -> Process {
+    if let Some(first) = &spec.process {
+        process.scheduler = process.scheduler.or_else(|| first.scheduler.clone());
+        process.io_priority = process.io_priority.or(first.io_priority);
+        process.exec_cpu_affinity = process.exec_cpu_affinity.or_else(|| first.exec_cpu_affinity.clone());
+    }
+    process
 }
 
 fn in_process(refusal: &spec::Refusal) -> Error {

@@ -191,6 +191,11 @@ impl Executor {
             Op::Umask { mask } => umask(mask),
             Op::SetRlimit { resource, soft, hard } => set_rlimit(resource, soft, hard).step(0)?,
             Op::Personality { persona } => personality(persona).step(0)?,
+            Op::Scheduler { attributes } => set_scheduler(self.program.bytes(attributes)).step(0)?,
+            Op::IoPriority { value } => set_io_priority(value).step(0)?,
+            Op::Affinity { cpus: Str { len: 0, .. } } => allow_all_cpus(),
+            Op::Affinity { cpus } => set_affinity(self.program.bytes(cpus)).step(0)?,
+            Op::MemoryPolicy { mode, nodes } => set_memory_policy(mode, self.program.bytes(nodes)).step(0)?,
             Op::Prctl { option, value } => prctl(option, [value as usize, 0, 0, 0]).map(|_| ()).step(0)?,
             Op::DropBounding { keep, last } => drop_bounding(keep, last)?,
             Op::SetCaps { effective, permitted, inheritable } => {

@@ -446,6 +446,38 @@ pub fn personality(persona: u32) -> Answer<()> {
     no_result(plain(nr::PERSONALITY, [persona as usize, 0, 0, 0, 0, 0]))
 }
 
+/// `attributes` holds a struct sched_attr, whose first field is its size.
+pub fn set_scheduler(attributes: &[u8]) -> Answer<()> {
+    // SAFETY: the kernel reads as many bytes as the first field says, which the builder has set to the slice's length.
+    no_result(unsafe { call(nr::SCHED_SETATTR, [0, attributes.as_ptr() as usize, 0, 0, 0, 0]) })
+}
+
+pub fn set_io_priority(value: u32) -> Answer<()> {
+    const IOPRIO_WHO_PROCESS: usize = 1;
+    no_result(plain(nr::IOPRIO_SET, [IOPRIO_WHO_PROCESS, 0, value as usize, 0, 0, 0]))
+}
+
+pub fn set_affinity(cpus: &[u8]) -> Answer<()> {
+    // SAFETY: the kernel only reads the slice.
+    no_result(unsafe { call(nr::SCHED_SETAFFINITY, [0, cpus.len(), cpus.as_ptr() as usize, 0, 0, 0]) })
+}
+
+/// The kernel takes from a mask what it has CPUs for and what the cgroup allows, and keeps the rest in mind for the day the
+/// cgroup allows more. An outer container's filter may refuse the call, which then leaves the process where it is.
+pub fn allow_all_cpus() {
+    /// As many as the kernel can be built for (CONFIG_NR_CPUS).
+    const CPUS: usize = 8192;
+    let _ = set_affinity(&[u8::MAX; CPUS / 8]);
+}
+
+/// `nodes` holds `u64`s.
+pub fn set_memory_policy(mode: u32, nodes: &[u8]) -> Answer<()> {
+    // One more than there are bits: the kernel takes it for a count that includes one bit past the last (set_mempolicy(2), BUGS).
+    let (mask, bits) = if nodes.is_empty() { (0, 0) } else { (nodes.as_ptr() as usize, nodes.len() * 8 + 1) };
+    // SAFETY: the kernel reads as many bits as it is told, rounded up to eight bytes, of which the slice is a multiple.
+    no_result(unsafe { call(nr::SET_MEMPOLICY, [mode as usize, mask, bits, 0, 0, 0]) })
+}
+
 /// `filter` holds struct sock_filter, eight bytes each.
 pub fn seccomp_filter(filter: &[u8], flags: u32) -> Answer<()> {
     #[repr(C)]

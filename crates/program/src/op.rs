@@ -149,6 +149,14 @@ pub enum Op {
     SetRlimit { resource: u32, soft: u64, hard: u64 },
     /// personality(2).
     Personality { persona: u32 },
+    /// sched_setattr(2); `attributes` is a `struct sched_attr`.
+    Scheduler { attributes: Str },
+    /// ioprio_set(2) of this process: the class in the upper bits from 13 on, the priority in the lower ones.
+    IoPriority { value: u32 },
+    /// sched_setaffinity(2); `cpus` is a bit mask. An empty one stands for every CPU that the cgroup allows, and may fail.
+    Affinity { cpus: Str },
+    /// set_mempolicy(2); `nodes` is a bit mask of `u64`s, eight-byte aligned.
+    MemoryPolicy { mode: u32, nodes: Str },
     /// prctl(2) with a plain number, such as PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS or PR_SET_DUMPABLE.
     Prctl { option: u32, value: u64 },
     /// Drops every capability from 0 to `last` that is not in `keep` from the bounding set.

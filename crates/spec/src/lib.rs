@@ -10,6 +10,7 @@ mod json;
 mod linux;
 mod named;
 mod network;
+mod number_list;
 mod process;
 mod read;
 mod refusal;
@@ -32,6 +33,7 @@ pub use linux::{
     NamespaceType, NetDevice, Personality, PersonalityDomain, RootfsPropagation, TimeOffset,
 };
 pub use network::NetworkMode;
+pub use number_list::NumberList;
 pub use process::{
     Capabilities, ConsoleSize, CpuAffinity, IoPriority, IoPriorityClass, Process, Rlimit, RlimitType, Scheduler,
     SchedulerFlag, SchedulerPolicy, User,

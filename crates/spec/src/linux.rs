@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::json;
 use crate::named::named;
+use crate::number_list::NumberList;
 use crate::resources::Resources;
 
 /// The Linux part of the configuration.
@@ -231,7 +232,7 @@ pub struct MemoryPolicy {
     pub mode: MemoryPolicyMode,
     /// A node list such as `0-3,7`.
     #[serde(default, deserialize_with = "json::empty_as_none", skip_serializing_if = "Option::is_none")]
-    pub nodes: Option<String>,
+    pub nodes: Option<NumberList>,
     /// Mode flags.
     #[serde(default, deserialize_with = "json::null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<MemoryPolicyFlag>,

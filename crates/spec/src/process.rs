@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::json;
 use crate::named::named;
+use crate::number_list::NumberList;
 
 /// The container's process; also the document that `exec --process` reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -218,12 +219,12 @@ named! {
     }
 }
 
-/// CPU lists such as `0-3,7` for an exec'd process.
+/// The CPUs of an exec'd process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct CpuAffinity {
     /// Before the process enters the container's cgroup.
     #[serde(default, deserialize_with = "json::empty_as_none", skip_serializing_if = "Option::is_none")]
-    pub initial: Option<String>,
+    pub initial: Option<NumberList>,
     /// After it has.
     #[serde(
         rename = "final",
@@ -231,5 +232,5 @@ pub struct CpuAffinity {
         deserialize_with = "json::empty_as_none",
         skip_serializing_if = "Option::is_none"
     )]
-    pub last: Option<String>,
+    pub last: Option<NumberList>,
 }

@@ -2,35 +2,17 @@
 //!
 //! One row for each; the row goes when the feature comes.
 
-use crate::{Linux, Mount, Process, Refusal, Spec};
+use crate::{Linux, Mount, Refusal, Spec};
 
-struct Row<T> {
+struct Row {
     /// What it is, as the text of the refusal names it.
     feature: &'static str,
-    /// Where the configuration asks for it, below the `T`.
-    find: fn(&T) -> Option<String>,
+    /// Where the configuration asks for it.
+    find: fn(&Spec) -> Option<String>,
     remedy: &'static str,
 }
 
-const PROCESS: &[Row<Process>] = &[
-    Row {
-        feature: "the scheduler of the process",
-        find: |process| process.scheduler.as_ref().map(|_| "/scheduler".to_owned()),
-        remedy: "remove it, or start the program with chrt(1)",
-    },
-    Row {
-        feature: "the I/O priority of the process",
-        find: |process| process.io_priority.map(|_| "/ioPriority".to_owned()),
-        remedy: "remove it, or start the program with ionice(1)",
-    },
-    Row {
-        feature: "the CPU affinity of exec",
-        find: |process| process.exec_cpu_affinity.as_ref().map(|_| "/execCPUAffinity".to_owned()),
-        remedy: "remove it, or start the program with taskset(1)",
-    },
-];
-
-const SPEC: &[Row<Spec>] = &[
+const ROWS: &[Row] = &[
     Row {
         feature: "an idmapped mount",
         find: |spec| in_mounts(spec, is_idmapped),
@@ -51,11 +33,6 @@ const SPEC: &[Row<Spec>] = &[
         find: |spec| in_linux(spec, "intelRdt", |linux| linux.intel_rdt.is_some()),
         remedy: "remove it",
     },
-    Row {
-        feature: "a NUMA memory policy",
-        find: |spec| in_linux(spec, "memoryPolicy", |linux| linux.memory_policy.is_some()),
-        remedy: "remove it, or start the program with numactl(8)",
-    },
 ];
 
 impl Spec {
@@ -64,26 +41,11 @@ impl Spec {
     /// # Errors
     /// A refusal with the place of that thing.
     pub fn refuse_unsupported(&self) -> Result<(), Refusal> {
-        self.process.as_ref().map_or(Ok(()), |process| process.refuse_unsupported("/process"))?;
-        refuse(SPEC, self, "")
+        ROWS.iter().find_map(|row| (row.find)(self).map(|place| (row, place))).map_or(Ok(()), |(row, place)| {
+            let problem = format!("{} is not supported yet", row.feature);
+            Err(Refusal::new(place, problem, row.remedy))
+        })
     }
-}
-
-impl Process {
-    /// The same for a process; `pointer` is its own place, such as `/process`, or empty for a process.json.
-    ///
-    /// # Errors
-    /// A refusal with the place of what is not supported.
-    pub fn refuse_unsupported(&self, pointer: &str) -> Result<(), Refusal> {
-        refuse(PROCESS, self, pointer)
-    }
-}
-
-fn refuse<T>(rows: &[Row<T>], subject: &T, pointer: &str) -> Result<(), Refusal> {
-    rows.iter().find_map(|row| (row.find)(subject).map(|place| (row, place))).map_or(Ok(()), |(row, place)| {
-        let problem = format!("{} is not supported yet", row.feature);
-        Err(Refusal::new(format!("{pointer}{place}"), problem, row.remedy))
-    })
 }
 
 fn in_linux(spec: &Spec, property: &str, wanted: fn(&Linux) -> bool) -> Option<String> {

@@ -10,6 +10,7 @@ mod id_mappings;
 mod linux;
 mod process;
 mod resources;
+mod scheduling;
 mod seccomp;
 
 use std::path::Path;

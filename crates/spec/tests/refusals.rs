@@ -91,6 +91,52 @@ fn process() {
 }
 
 #[test]
+fn scheduling() {
+    let at = |property: &str| format!("/process/scheduler/{property}");
+    for (scheduler, property, problem) in [
+        (json!({"policy": "SCHED_OTHER", "nice": 20}), "nice", "20 is out of range"),
+        (json!({"policy": "SCHED_FIFO", "nice": -21, "priority": 1}), "nice", "-21 is out of range"),
+        (json!({"policy": "SCHED_FIFO"}), "priority", "0 is out of range for SCHED_FIFO"),
+        (json!({"policy": "SCHED_RR", "priority": 100}), "priority", "100 is out of range for SCHED_RR"),
+        (json!({"policy": "SCHED_BATCH", "priority": 1}), "priority", "SCHED_BATCH has no priorities"),
+        (json!({"policy": "SCHED_IDLE", "deadline": 1}), "deadline", "SCHED_IDLE has no deadline"),
+        (json!({"policy": "SCHED_DEADLINE"}), "runtime", "0 ns are too short"),
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 1024}), "deadline", "0 ns are over before"),
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 2000, "deadline": 1999}), "deadline", "1999 ns are over before"),
+        (
+            json!({"policy": "SCHED_DEADLINE", "runtime": 1024, "deadline": 1 << 20, "period": 2000}),
+            "period",
+            "2000 ns",
+        ),
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 1_u64 << 63}), "runtime", "9223372036854775808 ns"),
+    ] {
+        refused(with("/process/scheduler", scheduler).validate(), &at(property), problem);
+    }
+    for scheduler in [
+        json!({"policy": "SCHED_FIFO", "priority": 99}),
+        json!({"policy": "SCHED_DEADLINE", "runtime": 1024, "deadline": 1024}),
+        json!({"policy": "SCHED_BATCH", "nice": -20, "priority": 0, "runtime": 0}),
+    ] {
+        assert_eq!(with("/process/scheduler", scheduler).validate(), Ok(()));
+    }
+    for (policy, property, problem) in [
+        (json!({"mode": "MPOL_BIND"}), "nodes", "MPOL_BIND needs nodes"),
+        (json!({"mode": "MPOL_INTERLEAVE", "nodes": ""}), "nodes", "MPOL_INTERLEAVE needs nodes"),
+        (json!({"mode": "MPOL_LOCAL", "nodes": "0"}), "nodes", "MPOL_LOCAL takes no nodes"),
+        (
+            json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}),
+            "flags",
+            "exclude each other",
+        ),
+    ] {
+        refused(with("/linux/memoryPolicy", policy).validate(), &format!("/linux/memoryPolicy/{property}"), problem);
+    }
+    for mode in ["MPOL_DEFAULT", "MPOL_LOCAL", "MPOL_PREFERRED"] {
+        assert_eq!(with("/linux/memoryPolicy", json!({"mode": mode, "nodes": ""})).validate(), Ok(()));
+    }
+}
+
+#[test]
 fn a_process_is_needed_to_start_only() {
     let spec = with("/process", json!(null));
     assert_eq!(spec.validate(), Ok(()));
@@ -272,16 +318,12 @@ fn seccomp() {
 fn unsupported() {
     let map = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
     for (at, value, pointer) in [
-        ("/process/scheduler", json!({"policy": "SCHED_BATCH"}), "/process/scheduler"),
-        ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE"}), "/process/ioPriority"),
-        ("/process/execCPUAffinity", json!({"initial": "0"}), "/process/execCPUAffinity"),
         ("/mounts/1", json!({"destination": "/d", "uidMappings": map, "gidMappings": map}), "/mounts/1"),
         ("/mounts/1", json!({"destination": "/d", "options": ["bind", "idmap"]}), "/mounts/1"),
         ("/mounts/1", json!({"destination": "/d", "options": ["bind", "ridmap"]}), "/mounts/1"),
         ("/mounts/1", json!({"destination": "/d", "options": ["idmap=uids=0-1-1"]}), "/mounts/1"),
         ("/mounts/0/options", json!(["tmpcopyup"]), "/mounts/0"),
         ("/linux/intelRdt", json!({"closID": "/"}), "/linux/intelRdt"),
-        ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"}), "/linux/memoryPolicy"),
         ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "/linux/seccomp"),
         (
             "/linux/seccomp",

@@ -25,6 +25,15 @@ pub fn unshare(flags: u64) -> io::Result<()> {
     check(unsafe { libc::unshare(flags as libc::c_int) }).map(drop)
 }
 
+/// Restricts the calling thread, and what it makes, to CPUs: bit n%64 of word n/64 for CPU n (sched_setaffinity(2)).
+///
+/// # Errors
+/// `EINVAL` when none of them exists or is in the cgroup's set.
+pub fn set_affinity(cpus: &[u64]) -> io::Result<()> {
+    // SAFETY: the kernel reads as many bytes as the slice has; it changes the calling thread alone.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(cpus), cpus.as_ptr().cast()) }).map(drop)
+}
+
 /// Keeps others from looking into this process and, until their execve, into its children (prctl(2), PR_SET_DUMPABLE).
 ///
 /// # Errors

@@ -12,6 +12,7 @@ mod killpoints;
 mod leaks;
 mod mount_extras;
 mod net_devices;
+mod process_extras;
 mod start;
 mod state;
 mod verbs;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         leaks::scenes(),
         mount_extras::scenes(),
         net_devices::scenes(),
+        process_extras::scenes(),
         killpoints::scenes(),
     ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |_| ())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Checked, absolute, id_mappings, resources};
+use super::{Checked, absolute, id_mappings, resources, scheduling};
 use crate::refusal::token;
 use crate::{Device, DeviceType, Linux, NamespaceType, Refusal, sysctl};
 
@@ -22,6 +22,9 @@ pub(super) fn check(linux: &Linux) -> Checked {
     }
     restricted_paths(linux, "maskedPaths", &linux.masked_paths)?;
     restricted_paths(linux, "readonlyPaths", &linux.readonly_paths)?;
+    if let Some(policy) = &linux.memory_policy {
+        scheduling::memory_policy(policy, "/linux/memoryPolicy")?;
+    }
     if linux.personality.as_ref().is_some_and(|personality| !personality.flags.is_empty()) {
         let problem = "the specification defines no flags";
         return Err(Refusal::new("/linux/personality/flags", problem, "remove them"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checked, absolute, id_mappings};
+use super::{Checked, absolute, id_mappings, scheduling};
 use crate::{IdMapping, NamespaceType, Process, Refusal, Spec, User};
 
 /// What `setuid(2)` and the kernel's id maps read as "no id".
@@ -29,13 +29,7 @@ impl Process {
             let pointer = format!("{pointer}/oomScoreAdj");
             return Err(Refusal::new(pointer, format!("{score} is out of range"), "use -1000 to 1000"));
         }
-        match self.io_priority {
-            Some(io) if !(0..=7).contains(&io.priority) => {
-                let pointer = format!("{pointer}/ioPriority/priority");
-                Err(Refusal::new(pointer, format!("{} is out of range", io.priority), "use 0 to 7"))
-            }
-            _ => Ok(()),
-        }
+        scheduling::check(self, pointer)
     }
 
     fn check_args(&self, pointer: &str) -> Checked {

@@ -99,6 +99,7 @@ pub mod nr {
     pub const DUP3: usize = 24;
     pub const FCNTL: usize = 25;
     pub const IOCTL: usize = 29;
+    pub const IOPRIO_SET: usize = 30;
     pub const MKNODAT: usize = 33;
     pub const MKDIRAT: usize = 34;
     pub const SYMLINKAT: usize = 36;
@@ -121,6 +122,7 @@ pub mod nr {
     pub const PERSONALITY: usize = 92;
     pub const EXIT_GROUP: usize = 94;
     pub const UNSHARE: usize = 97;
+    pub const SCHED_SETAFFINITY: usize = 122;
     pub const KILL: usize = 129;
     pub const RT_SIGACTION: usize = 134;
     pub const RT_SIGPROCMASK: usize = 135;
@@ -137,10 +139,12 @@ pub mod nr {
     pub const KEYCTL: usize = 219;
     pub const EXECVE: usize = 221;
     pub const MMAP: usize = 222;
+    pub const SET_MEMPOLICY: usize = 237;
     pub const ACCEPT4: usize = 242;
     pub const WAIT4: usize = 260;
     pub const PRLIMIT64: usize = 261;
     pub const SETNS: usize = 268;
+    pub const SCHED_SETATTR: usize = 274;
     pub const SECCOMP: usize = 277;
     pub const BPF: usize = 280;
     pub const EXECVEAT: usize = 281;

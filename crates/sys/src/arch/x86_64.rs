@@ -130,7 +130,10 @@ pub mod nr {
     pub const UMOUNT2: usize = 166;
     pub const SETHOSTNAME: usize = 170;
     pub const SETDOMAINNAME: usize = 171;
+    pub const SCHED_SETAFFINITY: usize = 203;
+    pub const SET_MEMPOLICY: usize = 238;
     pub const KEYCTL: usize = 250;
+    pub const IOPRIO_SET: usize = 251;
     pub const EXIT_GROUP: usize = 231;
     pub const MKDIRAT: usize = 258;
     pub const MKNODAT: usize = 259;
@@ -145,6 +148,7 @@ pub mod nr {
     pub const DUP3: usize = 292;
     pub const PRLIMIT64: usize = 302;
     pub const SETNS: usize = 308;
+    pub const SCHED_SETATTR: usize = 314;
     pub const SECCOMP: usize = 317;
     pub const BPF: usize = 321;
     pub const EXECVEAT: usize = 322;
