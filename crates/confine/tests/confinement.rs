@@ -86,7 +86,7 @@ fn run(plan: &ConfinePlan, script: &str) -> Result<String, String> {
     match Report::from_bytes(&message[..len]) {
         Report::End => Ok(text),
         Report::Failed(failure) => Err(program.explain(&failure).to_string()),
-        Report::Gate(gate) => Err(format!("gate {gate}")),
+        other => Err(format!("{other:?}")),
     }
 }
 
