@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use crate::copyup;
 use crate::linux::*;
 use crate::op::{Failure, NO_VALUE, Op, Resolve, Slot, Str, StrList};
 use crate::program::Program;
@@ -125,6 +126,7 @@ impl Executor {
                 let mode = stat_fd(self.fd(from)).step(0)?.mode & !S_IFMT;
                 chmod(self.fd(to), c".", mode).step(1)?;
             }
+            Op::CopyUp { from, to, owner } => copyup::copy_up(self.fd(from), self.fd(to), owner != 0)?,
             Op::MakeNode { root, path, mode, uid, gid, dev } => {
                 let node = Node { mode, dev, uid, gid };
                 rootfs::make_node(self.fd(root), self.program.text(path), &node)?;

@@ -38,14 +38,19 @@ pub const S_IFDIR: u32 = 0o040000;
 pub const S_IFREG: u32 = 0o100000;
 pub const S_IFBLK: u32 = 0o060000;
 pub const S_IFCHR: u32 = 0o020000;
+pub const S_IFLNK: u32 = 0o120000;
+pub const S_IFSOCK: u32 = 0o140000;
+pub const EPERM: Errno = 1;
 pub const ENOENT: Errno = 2;
 pub const EAGAIN: Errno = 11;
 pub const EACCES: Errno = 13;
 pub const EEXIST: Errno = 17;
+pub const EXDEV: Errno = 18;
 pub const ENOTDIR: Errno = 20;
 pub const EINVAL: Errno = 22;
 pub const ENAMETOOLONG: Errno = 36;
 pub const ELOOP: Errno = 40;
+pub const EOPNOTSUPP: Errno = 95;
 pub const EINTR: Errno = 4;
 pub const ETIMEDOUT: Errno = 110;
 
@@ -209,6 +214,80 @@ pub fn chown(dir: i32, path: &CStr, uid: u32, gid: u32, flags: u32) -> Answer<()
 pub fn chmod(dir: i32, path: &CStr, mode: u32) -> Answer<()> {
     // SAFETY: the path is NUL-terminated.
     no_result(unsafe { call(nr::FCHMODAT, [dir as usize, path.as_ptr() as usize, mode as usize, 0, 0, 0]) })
+}
+
+// ---- copies of files
+
+/// What a copy needs to know of a file (statx(2)).
+pub struct Statx {
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub dev: u64,
+    /// Seconds and nanoseconds of the last access and the last change of the content.
+    pub times: [u64; 4],
+}
+
+pub fn statx(dir: i32, path: &CStr, flags: u32) -> Answer<Statx> {
+    const STATX_BASIC_STATS: usize = 0x7ff;
+    // struct statx is 256 bytes, the same everywhere.
+    let mut raw = [0u64; 32];
+    let args =
+        [dir as usize, path.as_ptr() as usize, flags as usize, STATX_BASIC_STATS, raw.as_mut_ptr() as usize, 0];
+    // SAFETY: the path is NUL-terminated and the buffer as large as struct statx.
+    unsafe { call(nr::STATX, args) }?;
+    let (low, high) = (|at: usize| raw[at] as u32, |at: usize| (raw[at] >> 32) as u32);
+    let (major, minor) = (u64::from(low(16)), u64::from(high(16)));
+    Ok(Statx {
+        mode: high(3) & 0xffff,
+        uid: high(2),
+        gid: low(3),
+        // As mknod(2) takes it (makedev(3)).
+        dev: (minor & 0xff) | major << 8 | (minor & !0xff) << 12,
+        times: [raw[8], u64::from(low(9)), raw[14], u64::from(low(15))],
+    })
+}
+
+/// The next entries of a folder, as struct linux_dirent64; none at its end.
+pub fn getdents(folder: i32, buffer: &mut [u64]) -> Answer<&[u8]> {
+    let args = [folder as usize, buffer.as_mut_ptr() as usize, size_of_val(buffer), 0, 0, 0];
+    // SAFETY: the kernel writes at most the buffer's length into it.
+    let len = unsafe { call(nr::GETDENTS64, args) }?.min(size_of_val(buffer));
+    // SAFETY: these bytes are the buffer's, which is borrowed for as long as the answer.
+    Ok(unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast(), len) })
+}
+
+/// Copies some bytes from where `from` stands; 0 at its end.
+pub fn send_file(from: i32, to: i32) -> Answer<usize> {
+    const SOME: usize = 1 << 30;
+    plain(nr::SENDFILE, [to as usize, from as usize, 0, SOME, 0, 0])
+}
+
+pub fn fchmod(fd: i32, mode: u32) -> Answer<()> {
+    no_result(plain(nr::FCHMOD, [fd as usize, mode as usize, 0, 0, 0, 0]))
+}
+
+pub fn set_times(fd: i32, times: &[u64; 4]) -> Answer<()> {
+    // SAFETY: two struct timespec are four words; a null path means the descriptor's own file.
+    no_result(unsafe { call(nr::UTIMENSAT, [fd as usize, 0, times.as_ptr() as usize, 0, 0, 0]) })
+}
+
+/// The names of a file's extended attributes, each ended by a NUL.
+pub fn list_attributes(fd: i32, names: &mut [u8]) -> Answer<usize> {
+    // SAFETY: the kernel writes at most the buffer's length into it.
+    unsafe { call(nr::FLISTXATTR, [fd as usize, names.as_mut_ptr() as usize, names.len(), 0, 0, 0]) }
+}
+
+pub fn get_attribute(fd: i32, name: &CStr, value: &mut [u8]) -> Answer<usize> {
+    let args = [fd as usize, name.as_ptr() as usize, value.as_mut_ptr() as usize, value.len(), 0, 0];
+    // SAFETY: the name is NUL-terminated; the kernel writes at most the buffer's length.
+    unsafe { call(nr::FGETXATTR, args) }
+}
+
+pub fn set_attribute(fd: i32, name: &CStr, value: &[u8]) -> Answer<()> {
+    let args = [fd as usize, name.as_ptr() as usize, value.as_ptr() as usize, value.len(), 0, 0];
+    // SAFETY: the name is NUL-terminated, and the kernel only reads the value.
+    no_result(unsafe { call(nr::FSETXATTR, args) })
 }
 
 /// Whether the effective user may execute the path.

@@ -101,6 +101,9 @@ pub enum Op {
     MountPoint { root: Slot, resolve: Resolve, like: Slot, out: Slot, mode: u32, avoid: u32, path: Str },
     /// Gives the root of the mount `to` the permissions of the folder `from`.
     CopyMode { from: Slot, to: Slot },
+    /// Copies what is in the folder `from` to the root of the mount `to`, with owners, modes, times and extended attributes; where
+    /// `owner` is not 0, the root gets the owner of the folder as well.
+    CopyUp { from: Slot, to: Slot, owner: u32 },
     /// Makes a device, FIFO or socket node, exactly with `mode` (type and permissions), or accepts an equal one.
     MakeNode { root: Slot, path: Str, mode: u32, uid: u32, gid: u32, dev: u64 },
     /// Makes a symbolic link, or accepts whatever stands there.

@@ -40,6 +40,8 @@ enum Effect {
         recursive: bool,
     },
     Remount,
+    /// A tmpfs gets what is in the folder it covers.
+    CopyUp,
     /// Attributes of the mount (mount_setattr(2)).
     Mount(Attributes),
     /// The same for every mount below it as well.
@@ -135,6 +137,7 @@ pub const MOUNT_OPTIONS: &[MountOption] = &[
     bind("bind", false),
     bind("rbind", true),
     MountOption { name: "remount", effect: Effect::Remount },
+    MountOption { name: "tmpcopyup", effect: Effect::CopyUp },
     set("ro", RDONLY),
     clear("rw", RDONLY),
     set("nosuid", NOSUID),
@@ -202,6 +205,7 @@ pub(crate) struct Options {
     /// `Some(recursive)` for a bind mount.
     pub(crate) bind: Option<bool>,
     pub(crate) remount: bool,
+    pub(crate) copy_up: bool,
     pub(crate) attributes: Attributes,
     pub(crate) tree_attributes: Attributes,
     pub(crate) superblock: Vec<&'static str>,
@@ -228,6 +232,7 @@ impl Options {
             Effect::Nothing => {}
             Effect::Bind { recursive } => self.bind = Some(recursive || self.bind == Some(true)),
             Effect::Remount => self.remount = true,
+            Effect::CopyUp => self.copy_up = true,
             Effect::Mount(attributes) => self.attributes = self.attributes.then(attributes),
             Effect::Tree(attributes) => self.tree_attributes = self.tree_attributes.then(attributes),
             Effect::Superblock(flag) => self.superblock.push(flag),
@@ -273,11 +278,11 @@ mod tests {
 
     #[test]
     fn every_required_option_is_known_once() {
-        for word in REQUIRED.split_whitespace().chain(["mand", "nomand"]) {
+        for word in REQUIRED.split_whitespace().chain(["mand", "nomand", "tmpcopyup"]) {
             assert_eq!(MOUNT_OPTIONS.iter().filter(|option| option.name == word).count(), 1, "{word}");
             assert_eq!(read(&[word]).data, [], "{word}");
         }
-        assert_eq!(MOUNT_OPTIONS.len(), REQUIRED.split_whitespace().count() + 2);
+        assert_eq!(MOUNT_OPTIONS.len(), REQUIRED.split_whitespace().count() + 3);
     }
 
     #[test]

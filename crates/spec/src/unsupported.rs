@@ -19,11 +19,6 @@ const ROWS: &[Row] = &[
         remedy: "remove uidMappings, gidMappings and the options idmap and ridmap, and change the owner of the files",
     },
     Row {
-        feature: "the mount option tmpcopyup",
-        find: |spec| in_mounts(spec, |mount| option(mount, "tmpcopyup")),
-        remedy: "remove it; the tmpfs then starts empty",
-    },
-    Row {
         feature: "a seccomp listener",
         find: |spec| in_linux(spec, "seccomp", notifies),
         remedy: "replace SCMP_ACT_NOTIFY in the profile by another action",

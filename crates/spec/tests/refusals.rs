@@ -322,7 +322,6 @@ fn unsupported() {
         ("/mounts/1", json!({"destination": "/d", "options": ["bind", "idmap"]}), "/mounts/1"),
         ("/mounts/1", json!({"destination": "/d", "options": ["bind", "ridmap"]}), "/mounts/1"),
         ("/mounts/1", json!({"destination": "/d", "options": ["idmap=uids=0-1-1"]}), "/mounts/1"),
-        ("/mounts/0/options", json!(["tmpcopyup"]), "/mounts/0"),
         ("/linux/intelRdt", json!({"closID": "/"}), "/linux/intelRdt"),
         ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "/linux/seccomp"),
         (

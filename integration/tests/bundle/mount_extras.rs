@@ -19,6 +19,8 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(a_shared_volume_outlives_a_container_without_a_mount_namespace).peer_cannot(leaves_mounts),
         scene!(the_hosts_mount_namespace_by_path_is_refused).peer_cannot("it changes the host's root"),
         scene!(a_mount_namespace_by_path_is_joined),
+        scene!(a_tmpfs_starts_with_what_it_covers).peer_cannot("runc fails over a device, and copies no times"),
+        scene!(a_tmpfs_does_not_copy_without_end).peer_cannot("it has no bound"),
     ]
 }
 
@@ -164,5 +166,42 @@ fn a_mount_namespace_by_path_is_joined(stage: &Stage) {
     bundle.verb(&["delete", "--force"]).ok();
     assert_eq!(host_table(&bundle), before);
     drop(owner);
+    bundle.is_gone();
+}
+
+/// Everything in a folder of the image, with owners and modes, and things that a copy could fall for.
+const FURNISH: &str = r#"
+    mkdir -p deep/er && echo text >deep/er/file && chown 5:6 deep deep/er/file && chmod 2751 deep && chmod 4755 deep/er/file
+    touch -d @1000000000 deep/er/file && : >empty
+    ln -s /etc/passwd outside && ln -s nowhere dangling && chown -h 7:8 outside
+    mknod pipe p && mknod null c 1 3 && chmod 620 null && chown 9:9 pipe
+    chmod 1777 . && chown 3:4 .
+"#;
+
+fn a_tmpfs_starts_with_what_it_covers(stage: &Stage) {
+    let list = "cd /data && stat -c '%n %a %u:%g %F %t,%T' . deep deep/er deep/er/file empty outside dangling pipe null \
+                && stat -c %Y deep/er/file && cat deep/er/file && readlink outside && readlink dangling && echo new >new";
+    let mut bundle = stage.shell(list);
+    let folder = bundle.in_rootfs("/data");
+    fs::create_dir(&folder).unwrap();
+    let line = format!("cd {} && {FURNISH}", folder.display());
+    command::run(Command::new("sh").arg("-c").arg(line)).ok();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
+    let entry = json!({ "destination": "/data", "type": "tmpfs", "options": ["nosuid", "tmpcopyup"] });
+    bundle.config["mounts"].as_array_mut().unwrap().push(entry);
+    let copied = bundle.run().ok().stdout;
+    assert!(!folder.join("new").exists(), "that went to the image");
+    bundle.verb(&["delete", "--force"]);
+    bundle.config["mounts"].as_array_mut().unwrap().pop();
+    let original = bundle.run().ok().stdout;
+    assert_eq!(copied, original);
+}
+
+fn a_tmpfs_does_not_copy_without_end(stage: &Stage) {
+    let mut bundle = stage.shell("true");
+    fs::create_dir_all(bundle.in_rootfs(&format!("/data{}", "/d".repeat(200)))).unwrap();
+    let entry = json!({ "destination": "/data", "type": "tmpfs", "options": ["tmpcopyup"] });
+    bundle.config["mounts"].as_array_mut().unwrap().push(entry);
+    bundle.create_with(&[]).fails().says("too many levels");
     bundle.is_gone();
 }

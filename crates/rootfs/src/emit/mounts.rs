@@ -59,6 +59,9 @@ impl Emitter<'_> {
         if mount.keep_mode {
             b.push(Op::CopyMode { from: out, to: tree });
         }
+        if let Some(copy) = mount.copy_up {
+            b.push(Op::CopyUp { from: out, to: tree, owner: u32::from(copy.owner) });
+        }
         b.push(Op::MoveMount { from: tree, to: out });
     }
 

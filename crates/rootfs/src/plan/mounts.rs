@@ -51,6 +51,15 @@ pub(crate) struct MountPlan {
     pub(crate) read_only_late: bool,
     /// A tmpfs whose mode is not given has that of the folder it covers.
     pub(crate) keep_mode: bool,
+    /// A tmpfs that gets a copy of what it covers.
+    pub(crate) copy_up: Option<CopyUp>,
+}
+
+/// What `tmpcopyup` copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CopyUp {
+    /// The owner of the folder itself as well, as the options name none.
+    pub(crate) owner: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +136,14 @@ impl Planner<'_> {
         if read_only_late {
             options.attributes = options.attributes.without_read_only();
         }
-        let has_mode = options.data.iter().any(|(key, _)| key == "mode");
-        let keep_mode = mount.kind.as_deref() == Some("tmpfs") && fresh && !has_mode;
+        let has = |name: &str| options.data.iter().any(|(key, _)| key == name);
+        let is_new_tmpfs = mount.kind.as_deref() == Some("tmpfs") && fresh;
+        let keep_mode = is_new_tmpfs && !has("mode");
+        if options.copy_up && !is_new_tmpfs {
+            let problem = "`tmpcopyup` is for a new tmpfs, and this is another kind of mount";
+            return Err(Refusal::new(format!("{pointer}/options"), problem, "remove it, or set the type to tmpfs"));
+        }
+        let copy_up = options.copy_up.then(|| CopyUp { owner: !has("uid") && !has("gid") });
         let (resolve, avoid) = resolution(mount, &target);
         Ok(MountPlan {
             index,
@@ -142,6 +157,7 @@ impl Planner<'_> {
             propagation: options.propagation,
             read_only_late,
             keep_mode,
+            copy_up,
         })
     }
 

@@ -69,6 +69,7 @@ fn what_lacks_something_is_refused() {
         (json!({"destination": "/x", "type": "none"}), "/mounts/0/type"),
         (json!({"destination": "/x", "type": "bind"}), "/mounts/0/source"),
         (json!({"destination": "/x", "options": ["rbind"]}), "/mounts/0/source"),
+        (json!({"destination": "/x", "type": "bind", "source": "/x", "options": ["tmpcopyup"]}), "/mounts/0/options"),
         (json!({"destination": "/", "type": "tmpfs"}), "/mounts/0/destination"),
         (json!({"destination": "/x/..", "type": "tmpfs"}), "/mounts/0/destination"),
         (json!({"destination": "/sys/fs/cgroup", "type": "cgroup"}), "/mounts/0/type"),

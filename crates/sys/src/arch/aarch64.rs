@@ -95,6 +95,9 @@ pub const AUDIT_ARCH: u32 = 0xc000_00b7;
 /// System call numbers.
 pub mod nr {
     #![allow(missing_docs)]
+    pub const FSETXATTR: usize = 7;
+    pub const FGETXATTR: usize = 10;
+    pub const FLISTXATTR: usize = 13;
     pub const GETCWD: usize = 17;
     pub const DUP3: usize = 24;
     pub const FCNTL: usize = 25;
@@ -109,15 +112,19 @@ pub mod nr {
     pub const CHDIR: usize = 49;
     pub const FCHDIR: usize = 50;
     pub const CHROOT: usize = 51;
+    pub const FCHMOD: usize = 52;
     pub const FCHMODAT: usize = 53;
     pub const FCHOWNAT: usize = 54;
     pub const CLOSE: usize = 57;
+    pub const GETDENTS64: usize = 61;
     pub const LSEEK: usize = 62;
     pub const READ: usize = 63;
     pub const WRITE: usize = 64;
+    pub const SENDFILE: usize = 71;
     pub const PPOLL: usize = 73;
     pub const READLINKAT: usize = 78;
     pub const NEWFSTATAT: usize = 79;
+    pub const UTIMENSAT: usize = 88;
     pub const CAPSET: usize = 91;
     pub const PERSONALITY: usize = 92;
     pub const EXIT_GROUP: usize = 94;
@@ -148,6 +155,7 @@ pub mod nr {
     pub const SECCOMP: usize = 277;
     pub const BPF: usize = 280;
     pub const EXECVEAT: usize = 281;
+    pub const STATX: usize = 291;
     pub const PIDFD_SEND_SIGNAL: usize = 424;
     pub const OPEN_TREE: usize = 428;
     pub const MOVE_MOUNT: usize = 429;

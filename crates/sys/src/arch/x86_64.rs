@@ -108,6 +108,7 @@ pub mod nr {
     pub const RT_SIGACTION: usize = 13;
     pub const RT_SIGPROCMASK: usize = 14;
     pub const IOCTL: usize = 16;
+    pub const SENDFILE: usize = 40;
     pub const SOCKET: usize = 41;
     pub const SENDMSG: usize = 46;
     pub const EXECVE: usize = 59;
@@ -116,6 +117,7 @@ pub mod nr {
     pub const GETCWD: usize = 79;
     pub const CHDIR: usize = 80;
     pub const FCHDIR: usize = 81;
+    pub const FCHMOD: usize = 91;
     pub const UMASK: usize = 95;
     pub const SETSID: usize = 112;
     pub const SETGROUPS: usize = 116;
@@ -130,7 +132,11 @@ pub mod nr {
     pub const UMOUNT2: usize = 166;
     pub const SETHOSTNAME: usize = 170;
     pub const SETDOMAINNAME: usize = 171;
+    pub const FSETXATTR: usize = 190;
+    pub const FGETXATTR: usize = 193;
+    pub const FLISTXATTR: usize = 196;
     pub const SCHED_SETAFFINITY: usize = 203;
+    pub const GETDENTS64: usize = 217;
     pub const SET_MEMPOLICY: usize = 238;
     pub const KEYCTL: usize = 250;
     pub const IOPRIO_SET: usize = 251;
@@ -144,6 +150,7 @@ pub mod nr {
     pub const FCHMODAT: usize = 268;
     pub const PPOLL: usize = 271;
     pub const UNSHARE: usize = 272;
+    pub const UTIMENSAT: usize = 280;
     pub const ACCEPT4: usize = 288;
     pub const DUP3: usize = 292;
     pub const PRLIMIT64: usize = 302;
@@ -152,6 +159,7 @@ pub mod nr {
     pub const SECCOMP: usize = 317;
     pub const BPF: usize = 321;
     pub const EXECVEAT: usize = 322;
+    pub const STATX: usize = 332;
     pub const PIDFD_SEND_SIGNAL: usize = 424;
     pub const OPEN_TREE: usize = 428;
     pub const MOVE_MOUNT: usize = 429;
