@@ -11,9 +11,16 @@ const PR_SET_KEEPCAPS: u32 = 8;
 const PR_SET_NO_NEW_PRIVS: u32 = 38;
 
 /// Files of the host's procfs that stay open until the end.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Early {
-    label: Option<Slot>,
+    label: Slot,
+}
+
+/// No files: for a program that is only to be read, and in one that is run, a label fails instead of being left out.
+impl Default for Early {
+    fn default() -> Early {
+        Early { label: Slot::NONE }
+    }
 }
 
 /// Behind the cgroup, which says what CPUs there are, and before anything of the container runs.
@@ -36,15 +43,13 @@ pub fn emit_early(plan: &ConfinePlan, b: &mut ProgramBuilder) -> Early {
         let data = b.text(score.to_string());
         b.push(Op::WriteFile { dir: Slot::NONE, magic: PROC_SUPER_MAGIC, path, data });
     }
-    let label = plan.label.as_ref().map(|(file, _)| {
-        b.place("process label");
-        let path = b.text(file);
-        let out = b.slot();
-        let (dir, resolve) = (Slot::NONE, Resolve::Host);
-        b.push(Op::Open { dir, resolve, out, flags: O_WRONLY, magic: PROC_SUPER_MAGIC, path });
-        out
-    });
-    Early { label }
+    let Some((file, label)) = &plan.label else { return Early::default() };
+    b.place(format!("process label {label:?}"));
+    let path = b.text(file);
+    let out = b.slot();
+    let (dir, resolve) = (Slot::NONE, Resolve::Host);
+    b.push(Op::Open { dir, resolve, out, flags: O_WRONLY, magic: PROC_SUPER_MAGIC, path });
+    Early { label: out }
 }
 
 /// Everything that can be in force while the process waits for `start`.
@@ -123,11 +128,11 @@ fn emit_identity(plan: &ConfinePlan, b: &mut ProgramBuilder) {
 /// The last operations before the execve: nothing may come between them and it, so that the filter need allow nothing but
 /// execve itself.
 pub fn emit_before_exec(plan: &ConfinePlan, early: Early, b: &mut ProgramBuilder) {
-    if let (Some(fd), Some((_, label))) = (early.label, &plan.label) {
+    if let Some((_, label)) = &plan.label {
         // As late as this, or a startContainer hook would be executed under the label.
-        b.place("process label");
+        b.place(format!("process label {label:?}"));
         let data = b.text(label);
-        b.push(Op::Write { fd, data });
+        b.push(Op::Write { fd: early.label, data });
     }
     for limit in &plan.limits {
         // As late as this, or few descriptors or little memory for the program would be too little for init and its hooks.
@@ -218,6 +223,15 @@ mod tests {
             "Seccomp",
         ];
         assert_eq!(order(&everything()), golden);
+    }
+
+    /// `start` emits the last operations once more, to name the one that failed by its number.
+    #[test]
+    fn the_last_operations_are_as_many_without_the_early_files() {
+        let mut b = ProgramBuilder::new();
+        emit_before_exec(&everything(), Early::default(), &mut b);
+        let names = b.ops().iter().map(|op| format!("{op:?}")).collect::<Vec<_>>();
+        assert!(names.len() == 3 && names[0].starts_with("Write"), "{names:?}");
     }
 
     #[test]
