@@ -481,6 +481,7 @@ mod tests {
         layout.unified.as_mut().unwrap().controllers.clear();
         assert_eq!(limits(plain.clone(), &layout), [""; 0]);
         assert_eq!(planned(plain, &layout).warnings.len(), 2);
+        assert_eq!(refusal(json!({"cpu": {"cpus": "0"}}), &layout).pointer, "/linux/resources/cpu/cpus");
         assert_eq!(refusal(json!({}), &Layout::default()).pointer, "/linux/cgroupsPath");
     }
 

@@ -79,7 +79,8 @@ fn lower_limit(
                 return Ok(());
             }
             let Some(dir) = position(dirs, Version::V2, controller) else {
-                if settings.iter().all(asks_for_nothing) {
+                // In a cpuset 0 is a CPU.
+                if controller != "cpuset" && settings.iter().all(asks_for_nothing) {
                     let why = format!("cgroup controller \"{controller}\" is not available");
                     lowered.warnings.push(format!("{base}{}: left out: {why}", at(&settings)));
                     return Ok(());
