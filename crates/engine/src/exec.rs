@@ -124,18 +124,19 @@ impl Exec<'_> {
     fn launch(&self, console: Option<OwnedFd>) -> Result<Launch, Error> {
         let init = self.container.init.as_ref().ok_or(Error::NotRunning)?;
         let (kinds, join_pid) = namespaces::plan_exec(self.spec);
+        let kinds = namespaces::without_own_user(kinds, self.container.record.init.map_or(0, |init| init.pid));
         let mut builder = ProgramBuilder::new();
         let unified = emit_cgroup(&self.container.cgroup.below(&self.options.cgroup)?, false, &mut builder)?;
         confine::emit_cpus(&self.plan.confine.scheduling.cpus, &mut builder);
         let init_slot = builder.inherit(init.try_clone().map_err(Error::call("the pidfd of init"))?);
         let early = confine::emit_early(&self.plan.confine, &mut builder);
         namespaces::emit_join_process(init_slot, kinds, &mut builder);
-        builder.push(Op::NewSession);
         if self.spec.namespace(NamespaceType::Mount).is_none() {
             let root = builder.inherit(self.root_of_init(init)?);
             builder.place("the container's root");
             builder.push(Op::EnterRoot { root });
         }
+        builder.push(Op::NewSession);
         if let Some(console) = console {
             self.emit_terminal(console, &mut builder);
         }
@@ -158,7 +159,6 @@ impl Exec<'_> {
         Ok(launch)
     }
 
-    /// A terminal in the container's devpts, which init's mount namespace shows by now.
     /// The root of a container that shares the host's mount namespace, where joining namespaces does not lead to it.
     fn root_of_init(&self, init: &OwnedFd) -> Result<OwnedFd, Error> {
         let pid = self.container.record.init.as_ref().ok_or(Error::NotRunning)?.pid;
@@ -172,6 +172,7 @@ impl Exec<'_> {
         }
     }
 
+    /// A terminal in the container's devpts, which init's mount namespace shows by now.
     fn emit_terminal(&self, console: OwnedFd, b: &mut ProgramBuilder) {
         b.place("process.terminal");
         let ConsoleSize { height, width } = self.plan.process.console_size.unwrap_or_default();
