@@ -233,6 +233,9 @@ fn make_cgroup(request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord
     }
     entry.journal(&[Undo::Cgroup(to_value(&cgroup)?)])?;
     request.plan.cgroup.create(&cgroup)?;
+    if let Some(owner) = request.plan.cgroup_owner {
+        cgroup.delegate(owner)?;
+    }
     Ok(cgroup)
 }
 

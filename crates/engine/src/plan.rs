@@ -39,6 +39,8 @@ pub struct ContainerPlan {
     pub rootfs: RootfsPlan,
     /// Its cgroup and limits.
     pub cgroup: CgroupPlan,
+    /// The host's number of the user that the cgroup v2 directory is handed to.
+    pub cgroup_owner: Option<u32>,
     /// Its process.
     pub process: ProcessPlan,
     /// The size of the terminal, if the process has one.
@@ -86,6 +88,7 @@ pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<Cont
         terminal: process.process.terminal.then(|| process.process.console_size.unwrap_or_default()),
         sysctls: sysctls(linux)?,
         hooks: spec.hooks.clone(),
+        cgroup_owner: cgroup_owner(spec, &cgroup, process.confine.ids.0).filter(|_| host.privileged),
         namespaces,
         rootfs,
         cgroup,
@@ -135,6 +138,28 @@ fn cgroup_mounts(plan: &CgroupPlan) -> CgroupMounts {
         Some(dir) if v1.is_empty() => CgroupMounts::V2(dir.path.clone()),
         Some(_) => CgroupMounts::V1(v1),
     }
+}
+
+/// Who is to own the cgroup, if not root: the user of the container's process, where that process can write there at all
+/// (config-linux.md, "Cgroup ownership").
+fn cgroup_owner(spec: &Spec, plan: &CgroupPlan, uid: u32) -> Option<u32> {
+    let v2 = plan.dirs.iter().all(|dir| dir.version == cgroups::Version::V2);
+    let own_namespace = spec.namespace(NamespaceType::Cgroup).is_some_and(|namespace| namespace.path.is_none());
+    let writable = spec.mounts.iter().any(|mount| {
+        matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"))
+            && !mount.options.iter().any(|option| ["ro", "rro"].contains(&option.as_str()))
+    });
+    if !v2 || !own_namespace || !writable {
+        return None;
+    }
+    let owner = match spec.namespace(NamespaceType::User) {
+        None => Some(uid),
+        Some(_) => spec.linux.iter().flat_map(|linux| &linux.uid_mappings).find_map(|map| {
+            let offset = uid.checked_sub(map.container_id).filter(|offset| *offset < map.size)?;
+            map.host_id.checked_add(offset)
+        }),
+    };
+    owner.filter(|owner| *owner != 0)
 }
 
 /// A hierarchy is called in the container what it is called on the host, with a link for each of several controllers.
@@ -188,6 +213,23 @@ mod tests {
         assert_eq!(plan.sysctls, [("net/ipv4/ip_forward".to_owned(), "1".to_owned())]);
         assert_eq!(plan.namespaces.hostname.as_deref(), Some("c"));
         assert!(plan.cgroup.dirs.is_empty());
+    }
+
+    #[test]
+    fn a_writable_cgroup_is_handed_to_the_containers_user() {
+        let config = r#"{"ociVersion":"1.0.2","process":{"args":["sh"],"cwd":"/","user":{"uid":5,"gid":0}},"root":{"path":"/r"},
+            "mounts":[{"destination":"/sys/fs/cgroup","type":"cgroup","options":["rw"]}],
+            "linux":{"namespaces":[{"type":"cgroup"},{"type":"user"}],
+            "uidMappings":[{"containerID":0,"hostID":1000,"size":10}]}}"#;
+        let owner = |config: &str| {
+            let spec = Spec::from_bytes(config.as_bytes()).unwrap();
+            cgroup_owner(&spec, &CgroupPlan::default(), spec.process.as_ref().unwrap().user.uid)
+        };
+        assert_eq!(owner(config), Some(1005));
+        assert_eq!(owner(&config.replace(r#",{"type":"user"}"#, "")), Some(5));
+        for (from, to) in [(r#""rw""#, r#""ro""#), (r#"{"type":"cgroup"},"#, ""), (r#""size":10"#, r#""size":5"#)] {
+            assert_eq!(owner(&config.replace(from, to)), None, "{to}");
+        }
     }
 
     #[test]
