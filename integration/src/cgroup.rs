@@ -55,6 +55,14 @@ pub fn directory_of(pid: i32, controller: &str) -> PathBuf {
     hierarchy.mount.join(path.unwrap())
 }
 
+/// Whether some hierarchy has the controller.
+pub fn has_controller(name: &str) -> bool {
+    hierarchies().iter().any(|hierarchy| match hierarchy.controllers.as_slice() {
+        [] => read(&hierarchy.mount.join("cgroup.controllers")).split(' ').any(|offered| offered == name),
+        controllers => controllers.iter().any(|own| own == name),
+    })
+}
+
 /// The value of a control file of process `pid`: `v1` or `v2` is its name, by the hierarchy that has `controller`.
 pub fn value(pid: i32, controller: &str, v1: &str, v2: &str) -> String {
     let directory = directory_of(pid, controller);

@@ -104,6 +104,8 @@ fn update_from_stdin_file_and_flags(stage: &Stage) {
 fn events_give_statistics(stage: &Stage) {
     let bundle = stage.sleeper();
     bundle.start();
+    // A kernel that counts in ticks would otherwise have nothing to tell.
+    bundle.call(&["exec", &bundle.id, "sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]).ok();
     let output = bundle.verb(&["events", "--stats"]).ok().stdout;
     let event: Value = serde_json::from_str(&output).unwrap();
     assert_eq!((&event["type"], &event["id"]), (&json!("stats"), &json!(bundle.id)));

@@ -127,7 +127,7 @@ fn user_environment_and_working_directory(stage: &Stage) {
 fn privileged_has_all_capabilities(stage: &Stage) {
     let container = sleeper(stage, &[]);
     let effective = container.exec_with(&["--privileged"], &["grep", "CapEff", "/proc/self/status"]).ok().text();
-    assert_eq!(effective.rsplit('\t').next(), Some(crate::verbs_run::dockers_capabilities().as_str()), "{effective}");
+    assert!(crate::verbs_run::dockers_capabilities().iter().any(|all| effective.ends_with(all)), "{effective}");
 }
 
 fn many_at_once(stage: &Stage) {
