@@ -8,7 +8,6 @@ use cgroups::CgroupRecord;
 use namespaces::Joined;
 use program::{Op, ProgramBuilder, Slot};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::OpenTreeFlags;
 use spec::{Linux, NamespaceType, Refusal, Spec, State, Status};
 use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, StateRoot, Undo};
 
@@ -16,7 +15,7 @@ use crate::container::state_of;
 use crate::hooks::{self, InitHooks};
 use crate::launch::{Into, Launch, LaunchPlan};
 use crate::plan::PlanOptions;
-use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, process, socket};
+use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, idmap, process, socket};
 
 /// Init waits here for the hooks that the runtime runs.
 pub(crate) const GATE_HOOKS: u32 = 1;
@@ -258,7 +257,7 @@ fn emit(
     b.push(Op::NewSession);
     namespaces::emit_late(&plan.namespaces, b);
     namespaces::emit_names(&plan.namespaces, b);
-    let sources = inherit_sources(plan, b)?;
+    let sources = idmap::inherit(&plan.rootfs, b)?;
     let mut root = rootfs::Emitter::prepare(&plan.rootfs, &sources, b);
     root.mounts(b);
     root.devices(b);
@@ -286,17 +285,6 @@ fn emit(
     plan.process.emit_start(&plan.hooks.start_container, hook_io, early, b);
     console::give_stdio(host_uid(&request.spec.linux.clone().unwrap_or_default(), plan.process.process.user.uid));
     Ok(unified)
-}
-
-/// Clones, for a container in a user namespace, the mounts of the host that it cannot reach itself.
-fn inherit_sources(plan: &ContainerPlan, b: &mut ProgramBuilder) -> Result<Vec<Slot>, Error> {
-    let clone = |source: rootfs::InheritedSource| {
-        let recursive = if source.recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | recursive;
-        let tree = rustix::mount::open_tree(rustix::fs::CWD, &source.path, flags);
-        Ok(b.inherit(tree.map_err(Error::file("mount source", &source.path))?))
-    };
-    plan.rootfs.inherited_sources().into_iter().map(clone).collect()
 }
 
 /// Lets init join the cgroup. In v1 it writes `0` to each `tasks` file, being single-threaded: a pid written to

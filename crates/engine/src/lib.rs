@@ -14,6 +14,7 @@ mod events;
 mod exec;
 mod hooks;
 mod host;
+mod idmap;
 mod kill;
 mod launch;
 mod list;

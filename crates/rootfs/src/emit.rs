@@ -49,8 +49,8 @@ pub struct ConsolePlan {
 pub struct Emitter<'p> {
     plan: &'p RootfsPlan,
     root: Slot,
-    /// Sources of bind mounts that are cloned already, by the index of the mount.
-    sources: BTreeMap<usize, Slot>,
+    /// Sources of bind mounts that are cloned already, and user namespaces of idmapped file systems, by the index of the mount.
+    held: BTreeMap<usize, Slot>,
     /// Mounts that become read-only when everything inside is made, by their index in the plan.
     read_only_late: Vec<(usize, Slot)>,
 }
@@ -58,16 +58,17 @@ pub struct Emitter<'p> {
 impl<'p> Emitter<'p> {
     /// Cuts the host's mounts off and makes the container's root a mount of its own at its path, where hooks look for it.
     ///
-    /// `inherited` are the descriptors for [`RootfsPlan::inherited_sources`], in that order.
+    /// `inherited` are the descriptors for [`RootfsPlan::inherited_sources`] and then for
+    /// [`RootfsPlan::inherited_user_namespaces`], in that order.
     pub fn prepare(plan: &'p RootfsPlan, inherited: &[Slot], b: &mut ProgramBuilder) -> Emitter<'p> {
-        let wanted = plan.inherited_sources();
-        let mut sources: BTreeMap<usize, Slot> =
-            wanted.iter().map(|source| source.mount).zip(inherited.iter().copied()).collect();
+        let sources = plan.inherited_sources().into_iter().map(|source| source.mount);
+        let namespaces = plan.inherited_user_namespaces().into_iter().map(|(mount, _)| mount);
+        let mut held: BTreeMap<usize, Slot> = sources.chain(namespaces).zip(inherited.iter().copied()).collect();
         // While `/` is what the host has, and not its slave yet.
         for mount in &plan.mounts {
             if let MountKind::Bind { source, recursive, from: Source::Early, .. } = &mount.kind {
                 b.place(&mount.place);
-                sources.insert(mount.index, open_tree(source, *recursive, b));
+                held.insert(mount.index, open_tree(source, *recursive, b));
             }
         }
         b.place(format!("rootfs {}", plan.rootfs.display()));
@@ -85,7 +86,7 @@ impl<'p> Emitter<'p> {
             // them what is mounted in it from here on.
             b.push(propagate(root, PRIVATE, true));
         }
-        Emitter { plan, root, sources, read_only_late: Vec::new() }
+        Emitter { plan, root, held, read_only_late: Vec::new() }
     }
 
     /// The container's root, for whoever makes further files in it.

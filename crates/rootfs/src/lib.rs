@@ -14,4 +14,4 @@ mod plan;
 
 pub use emit::{ConsolePlan, Emitter};
 pub use options::{MOUNT_OPTIONS, MountOption};
-pub use plan::{CgroupHierarchy, CgroupMounts, InheritedSource, PlanInput, RootfsPlan, plan};
+pub use plan::{CgroupHierarchy, CgroupMounts, IdMap, InheritedSource, PlanInput, RootfsPlan, UserNamespace, plan};

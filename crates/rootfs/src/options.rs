@@ -40,6 +40,10 @@ enum Effect {
         recursive: bool,
     },
     Remount,
+    /// Files have other owners in the mount than they have on the file system.
+    IdMap {
+        recursive: bool,
+    },
     /// A tmpfs gets what is in the folder it covers.
     CopyUp,
     /// Attributes of the mount (mount_setattr(2)).
@@ -138,6 +142,8 @@ pub const MOUNT_OPTIONS: &[MountOption] = &[
     bind("rbind", true),
     MountOption { name: "remount", effect: Effect::Remount },
     MountOption { name: "tmpcopyup", effect: Effect::CopyUp },
+    MountOption { name: "idmap", effect: Effect::IdMap { recursive: false } },
+    MountOption { name: "ridmap", effect: Effect::IdMap { recursive: true } },
     set("ro", RDONLY),
     clear("rw", RDONLY),
     set("nosuid", NOSUID),
@@ -206,6 +212,8 @@ pub(crate) struct Options {
     pub(crate) bind: Option<bool>,
     pub(crate) remount: bool,
     pub(crate) copy_up: bool,
+    /// `Some(recursive)` for an idmapped mount.
+    pub(crate) idmap: Option<bool>,
     pub(crate) attributes: Attributes,
     pub(crate) tree_attributes: Attributes,
     pub(crate) superblock: Vec<&'static str>,
@@ -233,6 +241,7 @@ impl Options {
             Effect::Bind { recursive } => self.bind = Some(recursive || self.bind == Some(true)),
             Effect::Remount => self.remount = true,
             Effect::CopyUp => self.copy_up = true,
+            Effect::IdMap { recursive } => self.idmap = Some(recursive || self.idmap == Some(true)),
             Effect::Mount(attributes) => self.attributes = self.attributes.then(attributes),
             Effect::Tree(attributes) => self.tree_attributes = self.tree_attributes.then(attributes),
             Effect::Superblock(flag) => self.superblock.push(flag),
@@ -278,11 +287,11 @@ mod tests {
 
     #[test]
     fn every_required_option_is_known_once() {
-        for word in REQUIRED.split_whitespace().chain(["mand", "nomand", "tmpcopyup"]) {
+        for word in REQUIRED.split_whitespace().chain(["mand", "nomand", "tmpcopyup", "idmap", "ridmap"]) {
             assert_eq!(MOUNT_OPTIONS.iter().filter(|option| option.name == word).count(), 1, "{word}");
             assert_eq!(read(&[word]).data, [], "{word}");
         }
-        assert_eq!(MOUNT_OPTIONS.len(), REQUIRED.split_whitespace().count() + 3);
+        assert_eq!(MOUNT_OPTIONS.len(), REQUIRED.split_whitespace().count() + 5);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::options::{PRIVATE, SHARED, SLAVE, UNBINDABLE};
 use crate::path::inside;
 
 pub(crate) use devices::{DevicePlan, Node};
+pub use mounts::{IdMap, UserNamespace};
 pub(crate) use mounts::{MountKind, MountPlan, PROC_SUPER_MAGIC, Source};
 
 /// What the plan must know beyond the configuration.
@@ -105,6 +106,8 @@ pub struct InheritedSource {
     pub path: PathBuf,
     /// With everything mounted below it.
     pub recursive: bool,
+    /// The id maps that it is to have.
+    pub idmap: Option<IdMap>,
 }
 
 impl RootfsPlan {
@@ -115,17 +118,29 @@ impl RootfsPlan {
     }
 
     /// What the runtime has to clone before the container's init exists, and hand to [`Emitter::prepare`]; empty unless
-    /// the container has a user namespace.
+    /// the container has a user namespace or idmapped bind mounts.
     ///
     /// [`Emitter::prepare`]: crate::Emitter::prepare
     pub fn inherited_sources(&self) -> Vec<InheritedSource> {
         let binds = self.mounts.iter().filter_map(|mount| match &mount.kind {
-            MountKind::Bind { source: path, recursive, from: Source::Inherited, .. } => {
-                Some(InheritedSource { mount: mount.index, path: path.clone(), recursive: *recursive })
-            }
+            MountKind::Bind { source: path, recursive, from: Source::Inherited, .. } => Some(InheritedSource {
+                mount: mount.index,
+                path: path.clone(),
+                recursive: *recursive,
+                idmap: mount.idmap.clone(),
+            }),
             _ => None,
         });
         binds.collect()
+    }
+
+    /// The user namespaces of idmapped mounts of file systems, by the index of the mount: they are handed to
+    /// [`Emitter::prepare`] behind the sources.
+    ///
+    /// [`Emitter::prepare`]: crate::Emitter::prepare
+    pub fn inherited_user_namespaces(&self) -> Vec<(usize, &UserNamespace)> {
+        let fresh = self.mounts.iter().filter(|mount| matches!(mount.kind, MountKind::FileSystem { .. }));
+        fresh.filter_map(|mount| Some((mount.index, &mount.idmap.as_ref()?.user_namespace))).collect()
     }
 }
 

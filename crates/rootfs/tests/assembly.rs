@@ -151,7 +151,7 @@ fn the_kernel_takes_every_option() {
     for name in MOUNT_OPTIONS
         .iter()
         .map(|option| option.name)
-        .filter(|name| !matches!(*name, "bind" | "rbind" | "remount" | "tmpcopyup"))
+        .filter(|name| !matches!(*name, "bind" | "rbind" | "remount" | "tmpcopyup" | "idmap" | "ridmap"))
     {
         let fresh = json!({"destination": "/t", "type": "tmpfs", "source": "t", "options": [name]});
         let bound = json!({"destination": "/b", "source": "data", "options": ["rbind", name]});

@@ -2,7 +2,7 @@
 //!
 //! One row for each; the row goes when the feature comes.
 
-use crate::{Linux, Mount, Refusal, Spec};
+use crate::{Linux, Refusal, Spec};
 
 struct Row {
     /// What it is, as the text of the refusal names it.
@@ -13,11 +13,6 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
-    Row {
-        feature: "an idmapped mount",
-        find: |spec| in_mounts(spec, is_idmapped),
-        remedy: "remove uidMappings, gidMappings and the options idmap and ridmap, and change the owner of the files",
-    },
     Row {
         feature: "a seccomp listener",
         find: |spec| in_linux(spec, "seccomp", notifies),
@@ -45,20 +40,6 @@ impl Spec {
 
 fn in_linux(spec: &Spec, property: &str, wanted: fn(&Linux) -> bool) -> Option<String> {
     spec.linux.as_ref().filter(|linux| wanted(linux)).map(|_| format!("/linux/{property}"))
-}
-
-fn in_mounts(spec: &Spec, wanted: fn(&Mount) -> bool) -> Option<String> {
-    spec.mounts.iter().position(wanted).map(|i| format!("/mounts/{i}"))
-}
-
-fn is_idmapped(mount: &Mount) -> bool {
-    let mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
-    // `idmap=...` is how crun lets the option carry a mapping.
-    mapped || option(mount, "idmap") || option(mount, "ridmap")
-}
-
-fn option(mount: &Mount, name: &str) -> bool {
-    mount.options.iter().any(|option| option.split('=').next() == Some(name))
 }
 
 /// Whether a profile hands calls to a listener; without one, `listenerPath` is ignored, as the specification asks. A

@@ -316,12 +316,7 @@ fn seccomp() {
 
 #[test]
 fn unsupported() {
-    let map = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
     for (at, value, pointer) in [
-        ("/mounts/1", json!({"destination": "/d", "uidMappings": map, "gidMappings": map}), "/mounts/1"),
-        ("/mounts/1", json!({"destination": "/d", "options": ["bind", "idmap"]}), "/mounts/1"),
-        ("/mounts/1", json!({"destination": "/d", "options": ["bind", "ridmap"]}), "/mounts/1"),
-        ("/mounts/1", json!({"destination": "/d", "options": ["idmap=uids=0-1-1"]}), "/mounts/1"),
         ("/linux/intelRdt", json!({"closID": "/"}), "/linux/intelRdt"),
         ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "/linux/seccomp"),
         (

@@ -3,6 +3,7 @@
 
 pub mod arch;
 pub mod bpf;
+pub mod idmap;
 pub mod memfd;
 pub mod process;
 pub mod signal;

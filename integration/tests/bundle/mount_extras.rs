@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::Stage;
 
 pub fn scenes() -> Vec<Scene<Stage>> {
+    let old_runc = "Debian 12's runc has no idmapped mounts";
     let leaves_mounts = "it leaves its mounts on the host";
     vec![
         scene!(no_namespaces_at_all).peer_cannot(leaves_mounts),
@@ -21,6 +22,10 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(a_mount_namespace_by_path_is_joined),
         scene!(a_tmpfs_starts_with_what_it_covers).peer_cannot("runc fails over a device, and copies no times"),
         scene!(a_tmpfs_does_not_copy_without_end).peer_cannot("it has no bound"),
+        scene!(bind_mounts_are_idmapped).peer_cannot(old_runc),
+        scene!(an_idmapped_mount_has_the_containers_own_maps).peer_cannot(old_runc),
+        scene!(a_new_tmpfs_is_idmapped).peer_cannot(old_runc),
+        scene!(an_idmapped_mount_that_cannot_be_is_an_error).peer_cannot(old_runc),
     ]
 }
 
@@ -204,4 +209,79 @@ fn a_tmpfs_does_not_copy_without_end(stage: &Stage) {
     bundle.config["mounts"].as_array_mut().unwrap().push(entry);
     bundle.create_with(&[]).fails().says("too many levels");
     bundle.is_gone();
+}
+
+/// A volume whose file belongs to root, with another mount below it.
+fn volume(bundle: &Bundle) -> HostMount {
+    let path = bundle.folder.join("volume");
+    fs::create_dir_all(path.join("below")).unwrap();
+    fs::write(path.join("file"), "").unwrap();
+    HostMount::shared(path.join("below"))
+}
+
+fn push_mount(bundle: &mut Bundle, entry: serde_json::Value) {
+    bundle.config["mounts"].as_array_mut().unwrap().push(entry);
+}
+
+const OWNERS: &str = "stat -c %u:%g /plain/file /plain/below /all/file /all/below";
+
+fn bind_mounts_are_idmapped(stage: &Stage) {
+    let mut bundle = stage.shell(OWNERS);
+    let below = volume(&bundle);
+    let source = bundle.folder.join("volume");
+    let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 1000 }]);
+    for (destination, option) in [("/plain", "idmap"), ("/all", "ridmap")] {
+        push_mount(
+            &mut bundle,
+            json!({ "destination": destination, "type": "bind", "source": source, "options": ["rbind", option],
+                    "uidMappings": map(5000), "gidMappings": map(7000) }),
+        );
+    }
+    assert_eq!(bundle.run().ok().stdout, "5000:7000\n0:0\n5000:7000\n5000:7000\n");
+    drop(below);
+}
+
+fn an_idmapped_mount_has_the_containers_own_maps(stage: &Stage) {
+    let mut bundle = stage.shell("stat -c %u:%g /plain/file && touch /plain/new && stat -c %u:%g /plain/new");
+    let below = volume(&bundle);
+    let source = bundle.folder.join("volume");
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    command::run(Command::new("chown").args(["-R", "100000:100000"]).arg(bundle.in_rootfs(""))).ok();
+    command::run(Command::new("chmod").arg("a+x").args([&stage.ground.folder, &bundle.folder, &bundle.directory()]))
+        .ok();
+    push_mount(
+        &mut bundle,
+        json!({ "destination": "/plain", "type": "bind", "source": source, "options": ["bind", "idmap"] }),
+    );
+    assert_eq!(bundle.run().ok().stdout, "0:0\n0:0\n");
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(fs::metadata(source.join("new")).unwrap().uid(), 0);
+    drop(below);
+}
+
+fn a_new_tmpfs_is_idmapped(stage: &Stage) {
+    let mut bundle = stage.shell("stat -c %u:%g /data");
+    let map = json!([{ "containerID": 0, "hostID": 5000, "size": 10 }]);
+    push_mount(&mut bundle, json!({ "destination": "/data", "type": "tmpfs", "uidMappings": map, "gidMappings": map }));
+    assert_eq!(bundle.run().ok().stdout, "5000:5000\n");
+}
+
+fn an_idmapped_mount_that_cannot_be_is_an_error(stage: &Stage) {
+    let map = json!([{ "containerID": 0, "hostID": 5000, "size": 10 }]);
+    for (entry, text) in [
+        (json!({ "destination": "/x", "type": "bind", "source": "/tmp", "options": ["bind", "idmap"] }), "mapping"),
+        (json!({ "destination": "/x", "type": "proc", "uidMappings": map, "gidMappings": map }), "/x"),
+        (
+            json!({ "destination": "/x", "type": "bind", "source": "/proc", "options": ["bind"],
+                    "uidMappings": map, "gidMappings": map }),
+            "/proc",
+        ),
+    ] {
+        let mut bundle = stage.shell("true");
+        push_mount(&mut bundle, entry);
+        bundle.create_with(&[]).fails().says(text);
+        bundle.is_gone();
+    }
 }

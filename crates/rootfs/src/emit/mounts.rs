@@ -17,7 +17,7 @@ impl Emitter<'_> {
             b.place(&mount.place);
             match &mount.kind {
                 MountKind::Bind { source, recursive, from, procfs } => {
-                    let tree = match self.sources.get(&mount.index) {
+                    let tree = match self.held.get(&mount.index) {
                         None => open_tree(source, *recursive, b),
                         Some(&held) if *from == Source::Early && plan.clones_detached => again(held, *recursive, b),
                         Some(&held) => held,
@@ -38,6 +38,10 @@ impl Emitter<'_> {
                     let fs = file_system(name, b);
                     configure_all(fs, config, b);
                     let tree = mount_new(fs, mount.attributes, b);
+                    if let Some(&userns) = self.held.get(&mount.index) {
+                        b.push(Op::SetAttr { mount: tree, userns, recursive: 0, set: 0, clear: 0, propagation: 0 });
+                        b.push(Op::Close { fd: userns });
+                    }
                     spread(tree, &mount.propagation, b);
                     if mount.read_only_late {
                         self.read_only_late.push((mount.index, same_mount(tree, b)));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use program::Resolve;
-use spec::{Mount, Refusal, Spec};
+use spec::{IdMapping, Mount, NamespaceType, Refusal, Spec};
 
 use crate::options::{Attributes, Options, PRIVATE, Propagation, SHARED, SLAVE};
 use crate::path::inside;
@@ -53,6 +53,30 @@ pub(crate) struct MountPlan {
     pub(crate) keep_mode: bool,
     /// A tmpfs that gets a copy of what it covers.
     pub(crate) copy_up: Option<CopyUp>,
+    pub(crate) idmap: Option<IdMap>,
+}
+
+/// The id maps of an idmapped mount, which are those of a user namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    /// For everything mounted below as well.
+    pub recursive: bool,
+    /// Which user namespace.
+    pub user_namespace: UserNamespace,
+}
+
+/// A user namespace whose id maps a mount gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserNamespace {
+    /// One to be made for this, with these maps: from ids on the file system (`containerID`) to ids on the host.
+    Maps {
+        /// Of users.
+        uids: Vec<IdMapping>,
+        /// Of groups.
+        gids: Vec<IdMapping>,
+    },
+    /// The one that the container joins.
+    Joined(PathBuf),
 }
 
 /// What `tmpcopyup` copies.
@@ -92,20 +116,23 @@ pub(crate) fn plan(
     input: &PlanInput<'_>,
     host_propagation: Option<u64>,
 ) -> Result<Vec<MountPlan>, Refusal> {
-    let planner = Planner { input, host_propagation };
+    let planner = Planner { spec, input, host_propagation };
     let plans = spec.mounts.iter().enumerate().map(|(i, mount)| planner.mount(i, mount));
     let plans: Vec<MountPlan> = plans.collect::<Result<_, _>>()?;
     let held = |plan: &&MountPlan| matches!(plan.kind, MountKind::Bind { from, .. } if matches!(from, Source::Early | Source::Inherited));
-    let held = plans.iter().filter(held).count() + plans.iter().filter(|plan| plan.read_only_late).count();
+    let also = |plan: &&MountPlan| plan.read_only_late || plan.idmap.is_some();
+    let held = plans.iter().filter(held).count() + plans.iter().filter(also).count();
     if held > HELD_SOURCES_MAX {
-        let problem =
-            format!("{held} mounts are read-only tmpfs, shared with the host, or bound into a user namespace");
+        let problem = format!(
+            "{held} mounts are read-only tmpfs, shared with the host, idmapped, or bound into a user namespace"
+        );
         return Err(Refusal::new("/mounts", problem, format!("use at most {HELD_SOURCES_MAX} of them")));
     }
     Ok(plans)
 }
 
 struct Planner<'a> {
+    spec: &'a Spec,
     input: &'a PlanInput<'a>,
     host_propagation: Option<u64>,
 }
@@ -128,7 +155,12 @@ impl Planner<'_> {
         if !options.remount {
             check_proc(mount, &target, &options, &pointer)?;
         }
+        let idmap = self.idmap(mount, &options, &pointer)?;
         let kind = self.kind(mount, &target, &mut options, &pointer)?;
+        if idmap.is_some() && !matches!(kind, MountKind::Bind { .. } | MountKind::FileSystem { .. }) {
+            let problem = "only a bind mount and a new mount of a file system can be idmapped";
+            return Err(Refusal::new(&pointer, problem, "remove its mappings and the options idmap and ridmap"));
+        }
         let fresh = matches!(kind, MountKind::FileSystem { .. });
         let is_tmpfs = mount.kind.as_deref() == Some("tmpfs") || target == Path::new("dev");
         // Targets of later mounts and devices are still to be made in there.
@@ -158,6 +190,7 @@ impl Planner<'_> {
             read_only_late,
             keep_mode,
             copy_up,
+            idmap,
         })
     }
 
@@ -173,7 +206,8 @@ impl Planner<'_> {
             };
             let source = self.input.bundle.join(source);
             let procfs = target == Path::new("proc");
-            return Ok(MountKind::Bind { source, recursive, from: self.source(options), procfs });
+            let idmapped = options.idmap.is_some() || !mount.uid_mappings.is_empty();
+            return Ok(MountKind::Bind { source, recursive, from: self.source(options, idmapped), procfs });
         }
         match mount.kind.as_deref() {
             None | Some("none") => {
@@ -187,9 +221,35 @@ impl Planner<'_> {
         }
     }
 
-    fn source(&self, options: &Options) -> Source {
+    /// The mount's own mappings, else those of the container (config.md, "idmap").
+    fn idmap(&self, mount: &Mount, options: &Options, pointer: &str) -> Result<Option<IdMap>, Refusal> {
+        if let Some((key, _)) = options.data.iter().find(|(key, _)| key == "idmap" || key == "ridmap") {
+            let problem = format!("`{key}` takes no value");
+            let remedy = "write the mappings as uidMappings and gidMappings of the mount";
+            return Err(Refusal::new(format!("{pointer}/options"), problem, remedy));
+        }
+        let own = !mount.uid_mappings.is_empty();
+        let Some(recursive) = options.idmap.or_else(|| own.then_some(false)) else { return Ok(None) };
+        let linux = self.spec.linux.as_ref();
+        let container = self.spec.namespace(NamespaceType::User);
+        let user_namespace = match (container.map(|namespace| &namespace.path), linux) {
+            _ if own => UserNamespace::Maps { uids: mount.uid_mappings.clone(), gids: mount.gid_mappings.clone() },
+            (Some(Some(path)), _) => UserNamespace::Joined(path.clone()),
+            (Some(None), Some(linux)) => {
+                UserNamespace::Maps { uids: linux.uid_mappings.clone(), gids: linux.gid_mappings.clone() }
+            }
+            _ => {
+                let problem =
+                    "an idmapped mount has no mappings, and the container no user namespace to take them from";
+                return Err(Refusal::new(pointer, problem, "add uidMappings and gidMappings to the mount"));
+            }
+        };
+        Ok(Some(IdMap { recursive, user_namespace }))
+    }
+
+    fn source(&self, options: &Options, idmapped: bool) -> Source {
         let asks_for = |kind| options.propagation.iter().any(|propagation| propagation.kind == kind);
-        if self.input.user_namespace && self.input.privileged {
+        if idmapped || (self.input.user_namespace && self.input.privileged) {
             Source::Inherited
         } else {
             match self.host_propagation {

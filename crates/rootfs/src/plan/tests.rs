@@ -5,7 +5,7 @@ use std::path::Path;
 use program::Resolve;
 use serde_json::{Value, json};
 
-use super::{CgroupMounts, MountKind, MountPlan, PROC_SUPER_MAGIC, PlanInput, RootfsPlan, Source, plan};
+use super::{CgroupMounts, MountKind, MountPlan, PROC_SUPER_MAGIC, PlanInput, RootfsPlan, Source, UserNamespace, plan};
 
 fn input() -> PlanInput<'static> {
     PlanInput {
@@ -70,6 +70,11 @@ fn what_lacks_something_is_refused() {
         (json!({"destination": "/x", "type": "bind"}), "/mounts/0/source"),
         (json!({"destination": "/x", "options": ["rbind"]}), "/mounts/0/source"),
         (json!({"destination": "/x", "type": "bind", "source": "/x", "options": ["tmpcopyup"]}), "/mounts/0/options"),
+        (json!({"destination": "/x", "type": "bind", "source": "/x", "options": ["idmap"]}), "/mounts/0"),
+        (
+            json!({"destination": "/x", "type": "bind", "source": "/x", "options": ["ridmap=uids=0-1-1"]}),
+            "/mounts/0/options",
+        ),
         (json!({"destination": "/", "type": "tmpfs"}), "/mounts/0/destination"),
         (json!({"destination": "/x/..", "type": "tmpfs"}), "/mounts/0/destination"),
         (json!({"destination": "/sys/fs/cgroup", "type": "cgroup"}), "/mounts/0/type"),
@@ -114,6 +119,27 @@ fn sources_are_cloned_in_time() {
     // Without privileges the runtime has no more to give than init.
     let unprivileged = PlanInput { user_namespace: true, privileged: false, ..input() };
     assert_eq!(from(json!(["rbind"]), "", &unprivileged), Source::Late);
+}
+
+#[test]
+fn idmapped_mounts_have_their_own_maps_or_the_containers() {
+    let map = |host: u32| json!([{"containerID": 0, "hostID": host, "size": 10}]);
+    let idmap = |mut entry: Value, user: Value| {
+        entry["destination"] = json!("/x");
+        let linux = json!({"namespaces": [{"type": "mount"}, user], "uidMappings": map(7), "gidMappings": map(8)});
+        let config = json!({"mounts": [entry], "linux": linux});
+        let plan = planned(config, &PlanInput { user_namespace: true, ..input() }).unwrap();
+        let idmap = plan.mounts[0].idmap.clone().unwrap();
+        match idmap.user_namespace {
+            UserNamespace::Maps { uids, gids } => (idmap.recursive, format!("{} {}", uids[0].host_id, gids[0].host_id)),
+            UserNamespace::Joined(path) => (idmap.recursive, path.display().to_string()),
+        }
+    };
+    let own = json!({"type": "tmpfs", "uidMappings": map(1), "gidMappings": map(2)});
+    assert_eq!(idmap(own, json!({"type": "user"})), (false, "1 2".to_owned()));
+    let bind = |option: &str| json!({"source": "/s", "options": ["rbind", option]});
+    assert_eq!(idmap(bind("ridmap"), json!({"type": "user"})), (true, "7 8".to_owned()));
+    assert_eq!(idmap(bind("idmap"), json!({"type": "user", "path": "/u"})), (false, "/u".to_owned()));
 }
 
 #[test]
