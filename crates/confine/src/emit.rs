@@ -37,7 +37,7 @@ pub fn emit_cpus(cpus: &Cpus, b: &mut ProgramBuilder) {
 /// What needs the host's /proc, which a container cannot have laid a trap in (CVE-2025-52881): before the root is changed
 /// or another mount namespace is entered.
 pub fn emit_early(plan: &ConfinePlan, b: &mut ProgramBuilder) -> Early {
-    if let Some(score) = plan.oom_score {
+    if let Some(score) = plan.oom_score.filter(|_| !plan.user_namespace) {
         b.place("process.oomScoreAdj");
         let path = b.text("/proc/self/oom_score_adj");
         let data = b.text(score.to_string());
@@ -162,6 +162,7 @@ mod tests {
             borrowed: 1 << 21,
             last_capability: 40,
             no_new_privileges: true,
+            user_namespace: false,
             limits: vec![Limit { kind: spec::RlimitType::Nofile, resource: 7, soft: 1, hard: 2 }],
             oom_score: Some(5),
             personality: Some(8),
@@ -232,6 +233,13 @@ mod tests {
         emit_before_exec(&everything(), Early::default(), &mut b);
         let names = b.ops().iter().map(|op| format!("{op:?}")).collect::<Vec<_>>();
         assert!(names.len() == 3 && names[0].starts_with("Write"), "{names:?}");
+    }
+
+    #[test]
+    fn in_a_user_namespace_the_score_is_the_parents_to_set() {
+        let plan = ConfinePlan { user_namespace: true, ..everything() };
+        assert!(plan.needs_apply());
+        assert_eq!(order(&plan), order(&everything()).into_iter().filter(|op| op != "WriteFile").collect::<Vec<_>>());
     }
 
     #[test]

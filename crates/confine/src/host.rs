@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use rustix::process::Resource;
+use spec::RlimitType;
 
 use crate::capabilities::SYS_RESOURCE;
+use crate::rlimits;
 
 /// The caller's own privileges, and what the kernel has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub struct HostFacts {
     pub available: u64,
     /// The highest capability of the kernel.
     pub last_capability: u32,
-    /// The caller has CAP_SYS_RESOURCE.
+    /// The caller has CAP_SYS_RESOURCE, and over the host.
     pub raises_limits: bool,
     /// The caller's hard limits, by number of the resource; empty where they can be raised.
     pub hard_limits: Vec<u64>,
@@ -28,15 +29,15 @@ pub struct HostFacts {
 }
 
 impl HostFacts {
-    /// Reads the text of `/proc/self/status` and asks for the rest.
-    pub fn probe(status: &str) -> HostFacts {
+    /// Reads the text of `/proc/self/status` and asks for the rest. In a user namespace no capability is one over the host.
+    pub fn probe(status: &str, in_user_namespace: bool) -> HostFacts {
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.map(str::trim).unwrap_or_default()
         };
         let mask = |name: &str| u64::from_str_radix(field(name), 16).unwrap_or_default();
         let available = mask("CapBnd") & mask("CapPrm");
-        let raises_limits = mask("CapEff") & SYS_RESOURCE != 0;
+        let raises_limits = mask("CapEff") & SYS_RESOURCE != 0 && !in_user_namespace;
         HostFacts {
             available,
             last_capability: last_capability(mask("CapBnd")),
@@ -67,23 +68,11 @@ fn last_capability(bounding: u64) -> u32 {
 }
 
 fn hard_limits() -> Vec<u64> {
-    let resources = [
-        Resource::Cpu,
-        Resource::Fsize,
-        Resource::Data,
-        Resource::Stack,
-        Resource::Core,
-        Resource::Rss,
-        Resource::Nproc,
-        Resource::Nofile,
-        Resource::Memlock,
-        Resource::As,
-        Resource::Locks,
-        Resource::Sigpending,
-        Resource::Msgqueue,
-        Resource::Nice,
-        Resource::Rtprio,
-        Resource::Rttime,
-    ];
-    resources.map(|resource| rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX)).to_vec()
+    let mut limits = vec![u64::MAX; RlimitType::ALL.len()];
+    for &kind in RlimitType::ALL {
+        if let Some(limit) = limits.get_mut(rlimits::number(kind) as usize) {
+            *limit = rustix::process::getrlimit(rlimits::resource(kind)).maximum.unwrap_or(u64::MAX);
+        }
+    }
+    limits
 }

@@ -3,6 +3,7 @@
 //!
 //! [`plan`](plan()) decides, purely; the `emit` functions turn the plan into init's operations.
 
+mod apply;
 pub mod capabilities;
 mod emit;
 mod host;
@@ -11,6 +12,7 @@ mod rlimits;
 mod scheduling;
 pub mod seccomp;
 
+pub use apply::Error;
 pub use emit::{Early, emit_before_exec, emit_before_wait, emit_cpus, emit_early};
 pub use host::HostFacts;
 pub use plan::{ConfinePlan, plan};

@@ -29,6 +29,8 @@ pub struct ConfinePlan {
     pub last_capability: u32,
     /// no_new_privs.
     pub no_new_privileges: bool,
+    /// It is in a user namespace: what takes a capability over the host is for its parent to do.
+    pub user_namespace: bool,
     /// Resource limits.
     pub limits: Vec<Limit>,
     /// `/proc/<pid>/oom_score_adj`.
@@ -60,9 +62,10 @@ pub fn plan(
 ) -> Result<ConfinePlan, Refusal> {
     let mut warnings = Vec::new();
     // A user namespace starts with every capability, over what it owns.
-    let available = match linux.namespace(NamespaceType::User) {
-        Some(_) => u64::MAX >> (63 - host.last_capability.min(63)),
-        None => host.available,
+    let user_namespace = linux.namespace(NamespaceType::User).is_some();
+    let available = match user_namespace {
+        true => u64::MAX >> (63 - host.last_capability.min(63)),
+        false => host.available,
     };
     if linux.mount_label.is_some() && !host.selinux {
         warnings.push("/linux/mountLabel: left out: SELinux is off on this host".to_owned());
@@ -72,9 +75,10 @@ pub fn plan(
         groups: process.user.additional_gids.clone(),
         umask: process.user.umask.unwrap_or(host.umask),
         capabilities: capabilities::sets(process, available, &mut warnings),
-        borrowed: borrowed(process, host, filter.is_some()),
+        borrowed: borrowed(process, host, filter.is_some(), user_namespace),
         last_capability: host.last_capability,
         no_new_privileges: process.no_new_privileges,
+        user_namespace,
         limits: rlimits::limits(process, host, &mut warnings),
         oom_score: oom_score(process, host, &mut warnings),
         personality: linux.personality.as_ref().map(|personality| match personality.domain {
@@ -89,10 +93,12 @@ pub fn plan(
     })
 }
 
-/// Installing a filter takes CAP_SYS_ADMIN or no_new_privs (seccomp(2)), raising a limit CAP_SYS_RESOURCE (getrlimit(2)).
-fn borrowed(process: &Process, host: &HostFacts, filter: bool) -> u64 {
+/// Installing a filter takes CAP_SYS_ADMIN or no_new_privs (seccomp(2)), raising a limit CAP_SYS_RESOURCE over the host
+/// (getrlimit(2)).
+fn borrowed(process: &Process, host: &HostFacts, filter: bool, user_namespace: bool) -> u64 {
     let for_filter = if filter && !process.no_new_privileges { SYS_ADMIN } else { 0 };
-    let for_limits = if host.raises_limits && !process.rlimits.is_empty() { SYS_RESOURCE } else { 0 };
+    let raises = host.raises_limits && !user_namespace && !process.rlimits.is_empty();
+    let for_limits = if raises { SYS_RESOURCE } else { 0 };
     for_filter | for_limits
 }
 
@@ -175,6 +181,9 @@ mod tests {
         assert_eq!(borrowed(r#","noNewPrivileges":true"#, &raises, filter()), 0);
         assert_eq!(borrowed(limits, &host(), None), 0);
         assert_eq!(borrowed(limits, &raises, filter()), SYS_RESOURCE | SYS_ADMIN);
+        let user = planned(limits, r#"{"namespaces":[{"type":"user"}]}"#, &raises, filter()).unwrap();
+        assert_eq!(user.borrowed, SYS_ADMIN, "it would not be over the host");
+        assert!(user.needs_apply());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Resource limits (getrlimit(2)).
 
+use rustix::process::Resource;
 use spec::{Process, RlimitType};
 
 use crate::host::HostFacts;
@@ -36,6 +37,28 @@ pub(crate) fn number(kind: RlimitType) -> u32 {
         RlimitType::Nice => 13,
         RlimitType::Rtprio => 14,
         RlimitType::Rttime => 15,
+    }
+}
+
+/// The same, as rustix names it.
+pub(crate) fn resource(kind: RlimitType) -> Resource {
+    match kind {
+        RlimitType::Cpu => Resource::Cpu,
+        RlimitType::Fsize => Resource::Fsize,
+        RlimitType::Data => Resource::Data,
+        RlimitType::Stack => Resource::Stack,
+        RlimitType::Core => Resource::Core,
+        RlimitType::Rss => Resource::Rss,
+        RlimitType::Nproc => Resource::Nproc,
+        RlimitType::Nofile => Resource::Nofile,
+        RlimitType::Memlock => Resource::Memlock,
+        RlimitType::As => Resource::As,
+        RlimitType::Locks => Resource::Locks,
+        RlimitType::Sigpending => Resource::Sigpending,
+        RlimitType::Msgqueue => Resource::Msgqueue,
+        RlimitType::Nice => Resource::Nice,
+        RlimitType::Rtprio => Resource::Rtprio,
+        RlimitType::Rttime => Resource::Rttime,
     }
 }
 

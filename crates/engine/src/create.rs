@@ -161,6 +161,7 @@ impl Runtime {
                 None => error,
             });
         }
+        launch.confine(&request.plan.process.confine)?;
         // Written before init is released: from here on a runtime that is killed leaves a container, and until here init
         // ends by itself when its runtime does.
         entry.commit(&record)?;
@@ -186,6 +187,7 @@ impl Request<'_> {
             cgroup: to_value(cgroup)?,
             systemd: false,
             rootless: self.host.rootless,
+            keyring: self.plan.process.confine.keyring.clone(),
         })
     }
 

@@ -37,6 +37,9 @@ pub enum Error {
     /// The container's cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroups::Error),
+    /// What its process may do.
+    #[error(transparent)]
+    Confine(#[from] confine::Error),
     /// The container's namespaces.
     #[error(transparent)]
     Namespace(#[from] namespaces::Error),

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use program::{Op, ProgramBuilder, Resolve, Slot};
 use rustix::fs::{Mode, OFlags};
-use spec::{ConsoleSize, Linux, NamespaceType, Process, Spec, Status};
+use spec::{ConsoleSize, Linux, Process, Spec, Status};
 
 use crate::container::Container;
 use crate::create::emit_cgroup;
 use crate::launch::{self, Into, Launch, LaunchPlan};
-use crate::plan::{keyring, plan_process};
+use crate::plan::plan_process;
 use crate::process::{self, ProcessPlan};
 use crate::terminal::Foreground;
 use crate::{Error, HostFacts, Runtime, bundle, console, create};
@@ -86,7 +86,7 @@ impl Runtime {
         spec.process_ids_are_mapped(&process, "").map_err(|refusal| in_process(&refusal))?;
         let host = HostFacts::probe(self.rootless)?;
         let linux = spec.linux.clone().unwrap_or_default();
-        let plan = plan_process(&process, &linux, &host, Some(keyring(id)), self.filter(&linux)?)
+        let plan = plan_process(&process, &linux, &host, container.record.keyring.clone(), self.filter(&linux)?)
             .map_err(|refusal| in_process(&refusal))?;
         plan.confine.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         Exec { container: &container, spec: &spec, linux: &linux, host: &host, plan, preserve_fds, options }.run()
@@ -131,11 +131,9 @@ impl Exec<'_> {
         let init_slot = builder.inherit(init.try_clone().map_err(Error::call("the pidfd of init"))?);
         let early = confine::emit_early(&self.plan.confine, &mut builder);
         namespaces::emit_join_process(init_slot, kinds, &mut builder);
-        if self.spec.namespace(NamespaceType::Mount).is_none() {
-            let root = builder.inherit(self.root_of_init(init)?);
-            builder.place("the container's root");
-            builder.push(Op::EnterRoot { root });
-        }
+        let root = builder.inherit(self.root_of_init(init)?);
+        builder.place("the container's root");
+        builder.push(Op::EnterRoot { root });
         builder.push(Op::NewSession);
         if let Some(console) = console {
             self.emit_terminal(console, &mut builder);
@@ -154,12 +152,13 @@ impl Exec<'_> {
             Some(cpus) => Launch::on_cpus(cpus, builder, &plan)?,
             None => Launch::new(builder, &plan)?,
         };
-        create::hand_out(self.options.pid_file.as_deref(), self.options.pidfd_socket.as_deref(), &launch)?;
         launch.wait_exec()?;
+        create::hand_out(self.options.pid_file.as_deref(), self.options.pidfd_socket.as_deref(), &launch)?;
         Ok(launch)
     }
 
-    /// The root of a container that shares the host's mount namespace, where joining namespaces does not lead to it.
+    /// Where the container's processes have their root. To join the mount namespace leads to that namespace's own root, which
+    /// is another one if the container shares the host's, or was created by a runtime in a chroot.
     fn root_of_init(&self, init: &OwnedFd) -> Result<OwnedFd, Error> {
         let pid = self.container.record.init.as_ref().ok_or(Error::NotRunning)?.pid;
         let path = format!("/proc/{pid}/root");

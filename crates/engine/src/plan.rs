@@ -125,7 +125,7 @@ pub(crate) fn plan_process(
 }
 
 /// The name of a container's session keyring, by which `exec` finds it again.
-pub(crate) fn keyring(id: &str) -> String {
+fn keyring(id: &str) -> String {
     format!("_ses.{id}")
 }
 

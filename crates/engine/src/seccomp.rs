@@ -13,7 +13,8 @@ impl Runtime {
     pub(crate) fn filter(&self, linux: &Linux) -> Result<Option<Filter>, Error> {
         let Some(text) = linux.seccomp.as_ref().map(|profile| profile.get()) else { return Ok(None) };
         let problem = "system calls of this processor are not known to lightship";
-        let native = native().ok_or_else(|| Refusal::new("/linux/seccomp", problem, "run without a seccomp profile"))?;
+        let native =
+            native().ok_or_else(|| Refusal::new("/linux/seccomp", problem, "run without a seccomp profile"))?;
         let cache = Cache::open(&self.root.join(CACHE));
         if let Some(filter) = cache.as_ref().ok().and_then(|cache| cache.find(text, native)) {
             return Ok(Some(filter));

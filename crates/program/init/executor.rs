@@ -127,6 +127,12 @@ impl Executor {
                 chmod(self.fd(to), c".", mode).step(1)?;
             }
             Op::CopyUp { from, to, owner } => copyup::copy_up(self.fd(from), self.fd(to), owner != 0)?,
+            Op::CheckDevice { fd, mode, dev } => {
+                let file = stat_fd(self.fd(fd)).step(0)?;
+                if file.mode & S_IFMT != mode & S_IFMT || file.rdev != dev {
+                    return Err((Failure::CHECK, ENODEV));
+                }
+            }
             Op::MakeNode { root, path, mode, uid, gid, dev } => {
                 let node = Node { mode, dev, uid, gid };
                 rootfs::make_node(self.fd(root), self.program.text(path), &node)?;

@@ -46,6 +46,7 @@ pub const EAGAIN: Errno = 11;
 pub const EACCES: Errno = 13;
 pub const EEXIST: Errno = 17;
 pub const EXDEV: Errno = 18;
+pub const ENODEV: Errno = 19;
 pub const ENOTDIR: Errno = 20;
 pub const EINVAL: Errno = 22;
 pub const ENAMETOOLONG: Errno = 36;

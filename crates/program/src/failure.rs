@@ -79,6 +79,7 @@ fn check_name(op: &Op) -> &'static str {
     match op {
         Op::Open { .. } | Op::WriteFile { .. } => "it is not on the file system that it has to be on",
         Op::MountPoint { .. } => "a symbolic link leads into another file system",
+        Op::CheckDevice { .. } => "the host has another file or device there",
         Op::CopyUp { .. } => "the folders are too many levels deep to be copied",
         // Docker recognises the words in brackets, and explains them to the user.
         Op::MoveMount { .. } => "the source is a file and the destination a folder, or the reverse (not a directory)",
@@ -124,6 +125,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
             in_rootfs(step)
         }
         Op::CopyMode { .. } => nth(&["stat", "fchmodat"]),
+        Op::CheckDevice { .. } => "stat",
         Op::CopyUp { .. } => nth(&[
             "open",
             "stat",

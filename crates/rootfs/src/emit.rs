@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use program::{NO_VALUE, Op, ProgramBuilder, Resolve, Slot, Str};
+use rustix::fs::makedev;
 
 use crate::options::{Attributes, PRIVATE};
 use crate::plan::{Entry, MountKind, RootfsPlan, Source};
@@ -23,6 +24,8 @@ const CLONE: u32 = rustix::mount::OpenTreeFlags::OPEN_TREE_CLONE.bits();
 const RECURSIVE: u32 = rustix::mount::OpenTreeFlags::AT_RECURSIVE.bits();
 const EMPTY_PATH: u32 = rustix::mount::OpenTreeFlags::AT_EMPTY_PATH.bits();
 
+/// mknod(2)
+const S_IFCHR: u32 = 0o020_000;
 /// The mode of folders that are made to be mounted on.
 const FOLDER: u32 = 0o755;
 
@@ -118,8 +121,12 @@ impl<'p> Emitter<'p> {
             return;
         }
         b.place("linux.maskedPaths");
-        // The host's, since the container's own /dev may be full of surprises (CVE-2025-31133).
+        // The host's, since the container's own /dev may be full of surprises, and nothing but the true one, which all masks are
+        // copies of (CVE-2025-31133).
         let null = open(Slot::NONE, Resolve::Host, O_PATH, Path::new("/dev/null"), b);
+        b.place("linux.maskedPaths: /dev/null");
+        b.push(Op::CheckDevice { fd: null, mode: S_IFCHR, dev: makedev(1, 3) });
+        b.place("linux.maskedPaths");
         let fs = file_system("tmpfs", b);
         // All folders are covered by one and the same, which holds nothing but its root.
         configure(fs, "nr_blocks", Some("1"), b);

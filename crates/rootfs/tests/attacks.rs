@@ -193,3 +193,17 @@ fn devices_are_made_inside() {
         assert!(error.contains("another file is there"), "{error}");
     });
 }
+
+#[test]
+fn masks_are_copies_of_the_true_null_device() {
+    on_a_host(|| {
+        let scene = Scene::new();
+        let file = scene.container.path("outside/file");
+        rustix::mount::mount_bind(&file, "/dev/null").unwrap();
+        let linux = json!({"maskedPaths": ["/proc/kcore"]});
+        let error = scene.container.run(usual_mounts(), linux, "true").unwrap_err();
+        assert_eq!(error, "linux.maskedPaths: /dev/null: the host has another file or device there");
+        rustix::mount::unmount("/dev/null", rustix::mount::UnmountFlags::empty()).unwrap();
+        scene.check_outside();
+    });
+}

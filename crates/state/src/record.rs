@@ -38,4 +38,7 @@ pub struct Record {
     /// Whether the container was made without root's privileges.
     #[serde(default)]
     pub rootless: bool,
+    /// The name of the container's session keyring; without one it shares its creator's.
+    #[serde(default)]
+    pub keyring: Option<String>,
 }

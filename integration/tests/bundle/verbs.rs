@@ -109,7 +109,8 @@ fn events_give_statistics(stage: &Stage) {
     let output = bundle.verb(&["events", "--stats"]).ok().stdout;
     let event: Value = serde_json::from_str(&output).unwrap();
     assert_eq!((&event["type"], &event["id"]), (&json!("stats"), &json!(bundle.id)));
-    assert_eq!(event["data"]["pids"]["current"], 1);
+    // Not exactly one: a runc that has not executed the program yet counts its own threads.
+    assert!(event["data"]["pids"]["current"].as_u64().unwrap() >= 1, "{event}");
     assert!(event["data"]["memory"]["usage"]["usage"].as_u64().unwrap() > 0, "{event}");
     assert!(event["data"]["cpu"]["usage"]["total"].as_u64().unwrap() > 0, "{event}");
 }

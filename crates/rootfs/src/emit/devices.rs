@@ -81,6 +81,8 @@ fn make(node: &Node, root: Slot, path: &Path, b: &mut ProgramBuilder) {
         return;
     }
     let tree = open_tree(&Path::new("/").join(&node.target), false, b);
+    // The host may have another device of that name, which nobody has asked for.
+    b.push(Op::CheckDevice { fd: tree, mode: node.mode, dev: node.dev });
     let (out, path) = (b.slot(), text(path, b));
     let (resolve, mode, avoid) = (Resolve::InRoot, FOLDER, PROC_SUPER_MAGIC);
     b.push(Op::MountPoint { root, resolve, like: tree, out, mode, avoid, path });

@@ -39,6 +39,7 @@ fn line(b: &ProgramBuilder, op: &Op) -> String {
         Op::MakeNode { root, path, mode, uid, gid, dev } => {
             format!("node {} {} {mode:o} {uid}:{gid} {dev:#x}", n(root), s(path))
         }
+        Op::CheckDevice { fd, mode, dev } => format!("check {} {mode:o} {dev:#x}", n(fd)),
         Op::Symlink { root, path, target } => format!("link {} {} -> {}", n(root), s(path), s(target)),
         Op::Mask { root, null, empty, path } => format!("mask {} {} by {} {}", n(root), s(path), n(null), n(empty)),
         Op::ReadOnly { root, path } => format!("read-only {} {}", n(root), s(path)),

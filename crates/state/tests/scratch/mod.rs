@@ -91,6 +91,7 @@ pub fn record(name: &str) -> Record {
         cgroup: serde_json::json!({"dirs": []}),
         systemd: false,
         rootless: false,
+        keyring: None,
     }
 }
 
