@@ -139,6 +139,11 @@ impl Exec<'_> {
             self.emit_terminal(console, &mut builder);
         }
         self.plan.emit_setup(&mut builder);
+        let confine = &self.plan.confine;
+        if confine.needs_apply() {
+            builder.place("ready");
+            builder.push(Op::Gate { number: create::GATE_READY });
+        }
         self.plan.emit_exec(early, &mut builder);
         console::give_stdio(create::host_uid(self.linux, self.plan.process.user.uid));
         let plan = LaunchPlan {
@@ -152,6 +157,11 @@ impl Exec<'_> {
             Some(cpus) => Launch::on_cpus(cpus, builder, &plan)?,
             None => Launch::new(builder, &plan)?,
         };
+        if confine.needs_apply() {
+            launch.wait_gate(create::GATE_READY)?;
+            launch.confine(confine)?;
+            launch.open_gate()?;
+        }
         launch.wait_exec()?;
         create::hand_out(self.options.pid_file.as_deref(), self.options.pidfd_socket.as_deref(), &launch)?;
         Ok(launch)

@@ -32,11 +32,12 @@ impl HostFacts {
     /// `/proc` is not mounted, or a cgroup hierarchy cannot be read.
     pub fn probe(rootless: Rootless) -> Result<HostFacts, Error> {
         let status = own_status()?;
+        let nested = in_user_namespace();
         Ok(HostFacts {
             kernel: kernel_version(),
             cgroups: cgroups::Layout::probe()?,
-            confine: ConfineFacts::probe(&status),
-            privileged: hexadecimal(&status, "CapEff") & MOUNT_AND_MKNOD == MOUNT_AND_MKNOD && !in_user_namespace(),
+            confine: ConfineFacts::probe(&status, nested),
+            privileged: hexadecimal(&status, "CapEff") & MOUNT_AND_MKNOD == MOUNT_AND_MKNOD && !nested,
             ignored_signals: hexadecimal(&status, "SigIgn"),
             rootless: match rootless {
                 Rootless::Auto => !rustix::process::geteuid().is_root(),

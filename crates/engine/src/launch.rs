@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use confine::ConfinePlan;
 use namespaces::{Joined, NamespacePlan, write_maps};
 use program::{Failure, INIT, Op, Program, ProgramBuilder, Report, Start};
 use rustix::event::{PollFd, PollFlags};
@@ -138,6 +139,12 @@ impl Launch {
             let thread = std::thread::Builder::new().spawn_scoped(scope, launch).map_err(Error::call("a thread"))?;
             thread.join().unwrap_or_else(|_| Err(Error::Other("the thread that makes the process panicked".to_owned())))
         })
+    }
+
+    /// Gives the process, which waits, what only its parent can give it.
+    pub(crate) fn confine(&self, plan: &ConfinePlan) -> Result<(), Error> {
+        let pid = Pid::from_raw(self.pid).ok_or_else(|| self.died())?;
+        Ok(plan.apply(pid)?)
     }
 
     /// Waits until the process has reached the gate.

@@ -29,6 +29,9 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(affinity_of_the_caller_does_not_leak).peer_cannot(NEWER).skip_if(one_cpu, "there is one CPU"),
         scene!(affinity_of_exec).peer_cannot(NEWER).skip_if(one_cpu, "there is one CPU"),
         scene!(affinity_that_cannot_be).peer_cannot(NEWER),
+        scene!(score_and_limits_in_a_user_namespace),
+        scene!(score_lowered_and_limits_raised_in_a_user_namespace)
+            .skip_if(!host::may_raise_limits(), "the machine's root lacks CAP_SYS_RESOURCE"),
     ]
 }
 
@@ -238,5 +241,66 @@ fn affinity_that_cannot_be(stage: &Stage) {
         (json!({ "final": "1-0" }), "/execCPUAffinity/final: `1-0`: the range 1-0 runs backwards"),
     ] {
         exec_with(&bundle, &["true"], json!({ "execCPUAffinity": affinity })).code_is(255).says(text);
+    }
+}
+
+/// A container in a user namespace of its own, or in the one at `path`.
+fn in_user_namespace(stage: &Stage, path: Option<String>) -> Bundle {
+    let mut bundle = stage.sleeper();
+    let entry = match path {
+        Some(path) => json!({ "type": "user", "path": path }),
+        None => {
+            let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+            bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+            json!({ "type": "user" })
+        }
+    };
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(entry);
+    command::run(Command::new("chown").args(["-R", "100000:100000"]).arg(bundle.in_rootfs(""))).ok();
+    // The mapped root must be able to walk down to its root filesystem.
+    command::run(Command::new("chmod").arg("a+x").args([&stage.ground.folder, &bundle.folder, &bundle.directory()]))
+        .ok();
+    bundle
+}
+
+/// Score and limit of the first process, and of a further one.
+fn scores_and_limits(bundle: &Bundle, limit: &str) -> [(String, Vec<String>); 2] {
+    let of = |read: &dyn Fn(&str) -> String| {
+        let limits = read("limits");
+        let line = limits.lines().find_map(|line| line.strip_prefix(limit)).unwrap();
+        (read("oom_score_adj").trim().to_owned(), line.split_whitespace().take(2).map(str::to_owned).collect())
+    };
+    [
+        of(&|file| fs::read_to_string(format!("/proc/{}/{file}", bundle.pid())).unwrap()),
+        of(&|file| exec(bundle, &["cat", &format!("/proc/self/{file}")]).ok().stdout),
+    ]
+}
+
+fn score_and_limits_in_a_user_namespace(stage: &Stage) {
+    let mut owner = in_user_namespace(stage, None);
+    let path = |owner: &Bundle| format!("/proc/{}/ns/user", owner.pid());
+    let asked_for = |bundle: &mut Bundle| {
+        bundle.set("/process/oomScoreAdj", json!(321)).set("/process/user", json!({ "uid": 7, "gid": 7 }));
+        bundle.set("/process/rlimits", json!([{ "type": "RLIMIT_NOFILE", "soft": 100, "hard": 200 }]));
+        bundle.start();
+    };
+    asked_for(&mut owner);
+    let mut guest = in_user_namespace(stage, Some(path(&owner)));
+    asked_for(&mut guest);
+    for bundle in [&owner, &guest] {
+        for (score, limit) in scores_and_limits(bundle, "Max open files") {
+            assert_eq!((score.as_str(), limit), ("321", vec!["100".to_owned(), "200".to_owned()]));
+        }
+    }
+}
+
+fn score_lowered_and_limits_raised_in_a_user_namespace(stage: &Stage) {
+    let mut bundle = in_user_namespace(stage, None);
+    bundle.set("/process/oomScoreAdj", json!(-123));
+    bundle.set("/process/rlimits", json!([{ "type": "RLIMIT_CORE", "soft": 4096, "hard": 8192 }]));
+    bundle.call_after("ulimit -c 1; exec", &bundle.create_line("create", &[])).ok();
+    bundle.verb(&["start"]).ok();
+    for (score, limit) in scores_and_limits(&bundle, "Max core file size") {
+        assert_eq!((score.as_str(), limit), ("-123", vec!["4096".to_owned(), "8192".to_owned()]));
     }
 }
