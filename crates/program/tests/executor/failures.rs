@@ -270,6 +270,39 @@ fn namespaces_and_terminals() {
 }
 
 #[test]
+fn how_the_process_is_scheduled() {
+    fails(
+        |b| {
+            // struct sched_attr with the policy 4, SCHED_ISO, which no kernel has.
+            let mut attributes = [0; 56];
+            (attributes[0], attributes[4]) = (56, 4);
+            let attributes = b.aligned(&attributes);
+            b.push(Op::Scheduler { attributes });
+        },
+        0,
+        EINVAL,
+    );
+    fails(|b| b.push(Op::IoPriority { value: 7 << 13 }), 0, EINVAL);
+    fails(
+        |b| {
+            let cpus = b.aligned(&[0; 8]);
+            b.push(Op::Affinity { cpus });
+        },
+        0,
+        EINVAL,
+    );
+    fails(
+        |b| {
+            // MPOL_BIND, to nothing.
+            let nodes = b.text("");
+            b.push(Op::MemoryPolicy { mode: 2, nodes });
+        },
+        0,
+        EINVAL,
+    );
+}
+
+#[test]
 fn what_the_process_may_do() {
     fails(|b| b.push(Op::SetRlimit { resource: 99, soft: 0, hard: 0 }), 0, EINVAL);
     fails(|b| b.push(Op::SetRlimit { resource: 7, soft: 2, hard: 1 }), 0, EINVAL);
