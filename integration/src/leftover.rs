@@ -11,8 +11,13 @@ use crate::{cgroup, host};
 /// files of its own folder finds every process that came of it.
 pub fn processes(folder: &Path) -> Vec<i32> {
     let mine = std::process::id() as i32;
-    let all = host::processes().into_iter();
-    all.filter(|&pid| pid != mine && host::is_alive(pid) && (names(pid, folder) || holds(pid, folder))).collect()
+    let all = host::processes().into_iter().filter(|&pid| pid != mine && host::is_alive(pid));
+    all.filter(|&pid| (names(pid, folder) || holds(pid, folder)) && !is_fork_of_ours(pid)).collect()
+}
+
+/// A command that another test is about to execute: until it does, it has the files of all tests open.
+fn is_fork_of_ours(pid: i32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| std::env::current_exe().is_ok_and(|ours| ours == exe))
 }
 
 fn names(pid: i32, folder: &Path) -> bool {
