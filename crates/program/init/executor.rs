@@ -307,9 +307,7 @@ impl Executor {
                 let _ = dup3(fd, to);
             }
             // SAFETY: the program's lists are ended by 0; each hook has lists of its own.
-            let errno = unsafe {
-                execve(self.program.text(path), self.program.vector(args), self.program.vector(env))
-            };
+            let errno = unsafe { execve(self.program.text(path), self.program.vector(args), self.program.vector(env)) };
             let _ = write(2, b"the hook cannot be executed");
             exit(if errno == ENOENT { 127 } else { 126 });
         };

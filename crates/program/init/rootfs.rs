@@ -113,7 +113,8 @@ fn make_path(root: i32, path: &CStr, wanted: Wanted, resolve: u64) -> Result<i32
             let next = match found {
                 Ok(fd) => fd,
                 Err(ENOENT) => {
-                    let made = walk.with_prefix(start, end, |name| make(parent, name, if last { wanted } else { PARENT }));
+                    let made =
+                        walk.with_prefix(start, end, |name| make(parent, name, if last { wanted } else { PARENT }));
                     match made {
                         Ok(fd) => fd,
                         Err((_, EEXIST)) if links < MAX_LINKS => {
@@ -161,7 +162,7 @@ fn close_unless(fd: i32, kept: i32) {
 }
 
 /// The opened parent of a path and its last name; the parent is made where it is missing.
-fn parent<'p>(root: i32, path: &'p CStr) -> Result<(i32, &'p CStr), Failed> {
+fn parent(root: i32, path: &CStr) -> Result<(i32, &CStr), Failed> {
     let bytes = path.to_bytes();
     let Some(slash) = bytes.iter().rposition(|&byte| byte == b'/') else { return Ok((root, path)) };
     let name = CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[slash + 1..]).unwrap_or(path);
