@@ -32,12 +32,19 @@ impl ConsoleSocket {
     pub fn messages(&self) -> Vec<Vec<OwnedFd>> {
         let (stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(crate::wait::PATIENCE)).unwrap();
-        std::iter::from_fn(|| receive(&stream)).collect()
+        std::iter::from_fn(|| receive(&stream)).map(|(_, descriptors)| descriptors).collect()
+    }
+
+    /// The first message of the next connection: its bytes, and the descriptors it carried.
+    pub fn letter(&self) -> (Vec<u8>, Vec<OwnedFd>) {
+        let (stream, _) = self.listener.accept().unwrap();
+        stream.set_read_timeout(Some(crate::wait::PATIENCE)).unwrap();
+        receive(&stream).unwrap()
     }
 }
 
 /// One message; `None` at the end of the connection.
-fn receive(stream: &UnixStream) -> Option<Vec<OwnedFd>> {
+fn receive(stream: &UnixStream) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
     let mut data = [0; 4096];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -48,5 +55,6 @@ fn receive(stream: &UnixStream) -> Option<Vec<OwnedFd>> {
             descriptors.extend(rights);
         }
     }
-    (message.bytes > 0 || !descriptors.is_empty()).then_some(descriptors)
+    let bytes = data[..message.bytes].to_vec();
+    (message.bytes > 0 || !descriptors.is_empty()).then_some((bytes, descriptors))
 }

@@ -1,6 +1,6 @@
 //! From the plan to init's operations. The order is part of the confinement; each place says why it stands where it does.
 
-use program::{Op, ProgramBuilder, Resolve, Slot, Str};
+use program::{Failure, Op, ProgramBuilder, Resolve, Slot, Str};
 
 use crate::plan::ConfinePlan;
 use crate::scheduling::{Cpus, Scheduling};
@@ -142,7 +142,13 @@ pub fn emit_before_exec(plan: &ConfinePlan, early: Early, b: &mut ProgramBuilder
     if let Some(filter) = &plan.filter {
         b.place("linux.seccomp");
         let program = b.aligned(&filter.program);
-        b.push(Op::Seccomp { filter: program, flags: filter.flags });
+        let out = if filter.has_listener() { b.slot() } else { Slot::NONE };
+        b.push(Op::Seccomp { filter: program, flags: filter.flags, out });
+        if filter.has_listener() {
+            // The one call that the filter must let pass besides execve: nobody but init has the descriptor.
+            let data = b.text(Failure::LISTENER_MESSAGE);
+            b.push(Op::SendFd { socket: Slot::REPORT, fd: out, data });
+        }
     }
 }
 

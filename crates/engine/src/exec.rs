@@ -15,7 +15,7 @@ use crate::launch::{self, Into, Launch, LaunchPlan};
 use crate::plan::plan_process;
 use crate::process::{self, ProcessPlan};
 use crate::terminal::Foreground;
-use crate::{Error, HostFacts, Runtime, bundle, console, create};
+use crate::{Error, HostFacts, Runtime, bundle, console, create, listener};
 
 /// The type of devpts (statfs(2)).
 const DEVPTS_SUPER_MAGIC: u32 = 0x1cd1;
@@ -162,7 +162,8 @@ impl Exec<'_> {
             launch.confine(confine)?;
             launch.open_gate()?;
         }
-        launch.wait_exec()?;
+        launch
+            .wait_exec(|fd| listener::hand_over(self.linux, launch.pid, self.container.state(Status::Running), &fd))?;
         create::hand_out(self.options.pid_file.as_deref(), self.options.pidfd_socket.as_deref(), &launch)?;
         Ok(launch)
     }

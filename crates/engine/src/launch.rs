@@ -7,13 +7,13 @@ use confine::ConfinePlan;
 use namespaces::{Joined, NamespacePlan, write_maps};
 use program::{Failure, INIT, Op, Program, ProgramBuilder, Report, Start};
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use spec::NumberList;
 use sys::memfd::{Raw, sealed};
 use sys::spawn::{Spawn, Spawned};
 
-use crate::{Error, hooks};
+use crate::{Error, hooks, socket};
 
 /// The runtime's end of the conversation with a new process. Dropped before [`Launch::keep`], it ends the process.
 pub(crate) struct Launch {
@@ -122,7 +122,7 @@ impl Launch {
                 self.open_gate()
             }
             Report::Failed(failure) => Err(self.failed(&failure)),
-            Report::Gate(_) | Report::End => Err(self.died()),
+            Report::Gate(_) | Report::Listener | Report::End => Err(self.died()),
         }
     }
 
@@ -153,17 +153,24 @@ impl Launch {
             Report::Gate(reached) if reached == number => Ok(()),
             Report::Gate(reached) => Err(Error::Other(format!("init waits at gate {reached} instead of {number}"))),
             Report::Failed(failure) => Err(self.failed(&failure)),
-            Report::End | Report::Cloned(_) => Err(self.died()),
+            Report::End | Report::Listener | Report::Cloned(_) => Err(self.died()),
         }
     }
 
-    /// Waits until the process has executed its program; what then ends the conversation is the execve itself.
-    pub(crate) fn wait_exec(&self) -> Result<(), Error> {
-        match self.next_report()? {
-            Report::End => Ok(()),
-            Report::Failed(failure) => Err(self.failed(&failure)),
-            Report::Gate(reached) => Err(Error::Other(format!("init waits at gate {reached}"))),
-            Report::Cloned(_) => Err(self.died()),
+    /// Waits until the process has executed its program; what then ends the conversation is the execve itself. `listener` gets
+    /// what a filter with notifications makes.
+    pub(crate) fn wait_exec(&self, listener: impl Fn(OwnedFd) -> Result<(), Error>) -> Result<(), Error> {
+        loop {
+            return match self.next_message()? {
+                (Report::Listener, Some(fd)) => {
+                    listener(fd)?;
+                    continue;
+                }
+                (Report::End, _) => Ok(()),
+                (Report::Failed(failure), _) => Err(self.failed(&failure)),
+                (Report::Gate(reached), _) => Err(Error::Other(format!("init waits at gate {reached}"))),
+                (Report::Cloned(_) | Report::Listener, _) => Err(self.died()),
+            };
         }
     }
 
@@ -181,10 +188,14 @@ impl Launch {
     }
 
     fn next_report(&self) -> Result<Report, Error> {
+        Ok(self.next_message()?.0)
+    }
+
+    fn next_message(&self) -> Result<(Report, Option<OwnedFd>), Error> {
         let mut message = [0u8; 8];
-        match rustix::io::retry_on_intr(|| rustix::net::recv(&self.report, &mut message[..], RecvFlags::empty())) {
-            Ok((_, len)) => Ok(Report::from_bytes(message.get(..len).unwrap_or_default())),
-            Err(rustix::io::Errno::CONNRESET) => Ok(Report::End),
+        match socket::receive(self.report.as_fd(), &mut message) {
+            Ok((len, fd)) => Ok((Report::from_bytes(message.get(..len).unwrap_or_default()), fd)),
+            Err(rustix::io::Errno::CONNRESET) => Ok((Report::End, None)),
             Err(errno) => Err(Error::call("a report of init's")(errno)),
         }
     }

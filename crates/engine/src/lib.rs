@@ -18,6 +18,7 @@ mod idmap;
 mod kill;
 mod launch;
 mod list;
+mod listener;
 mod pause;
 mod plan;
 mod process;

@@ -1,7 +1,7 @@
 //! Unix sockets: the one in the container's folder on which init waits for `start`, and those of callers who want a
 //! descriptor sent.
 
-use std::io::{IoSlice, Read, Write};
+use std::io::{IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use program::Report;
 use rustix::fs::{AtFlags, Mode, OFlags};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
 use state::Entry;
 
 use crate::Error;
@@ -42,14 +45,37 @@ pub(crate) fn remove(entry: &Entry) -> Result<(), Error> {
     }
 }
 
-/// Tells init to go on, and waits for its execve or its failure.
-pub(crate) fn start(entry: &Entry) -> Result<Report, Error> {
+/// Tells init to go on, and waits for its execve or its failure; `listener` gets what a filter with notifications makes.
+pub(crate) fn start(entry: &Entry, listener: impl Fn(OwnedFd) -> Result<(), Error>) -> Result<Report, Error> {
     let failed = |error: std::io::Error| Error::file("socket", entry.path().join(START))(error);
     let mut connection = UnixStream::connect(address(entry.directory(), START)).map_err(failed)?;
     connection.write_all(&[1]).map_err(failed)?;
-    let mut message = Vec::with_capacity(8);
-    connection.read_to_end(&mut message).map_err(failed)?;
-    Ok(Report::from_bytes(&message))
+    loop {
+        let mut message = [0; 8];
+        let (len, fd) = receive(connection.as_fd(), &mut message).map_err(|errno| failed(errno.into()))?;
+        match (Report::from_bytes(message.get(..len).unwrap_or_default()), fd) {
+            (Report::Listener, Some(fd)) => listener(fd)?,
+            (report, _) => return Ok(report),
+        }
+    }
+}
+
+/// Receives one message, and the descriptor that may come with it.
+pub(crate) fn receive(socket: BorrowedFd<'_>, data: &mut [u8]) -> rustix::io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let len = loop {
+        match rustix::net::recvmsg(socket, &mut [IoSliceMut::new(data)], &mut control, flags) {
+            Err(Errno::INTR) => {}
+            received => break received?.bytes,
+        }
+    };
+    let fds = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    Ok((len, fds.flatten().next()))
 }
 
 /// Connects to the socket of a caller who waits for a descriptor.

@@ -9,7 +9,7 @@ use spec::{Linux, Status};
 
 use crate::plan::plan_process;
 use crate::process::ProcessPlan;
-use crate::{Error, HostFacts, Runtime, delete, hooks, launch, socket};
+use crate::{Error, HostFacts, Runtime, delete, hooks, launch, listener, socket};
 
 /// How long init may take to go after it has told of its failure.
 const END_WAIT: Duration = Duration::from_secs(1);
@@ -32,7 +32,11 @@ impl Runtime {
             _ => return Err(Error::Other("cannot start an already running container".to_owned())),
         }
         let spec = container.spec(&entry)?;
-        let report = socket::start(&entry)?;
+        let linux = spec.linux.clone().unwrap_or_default();
+        let report = socket::start(&entry, |fd| {
+            let pid = container.record.init.map_or(0, |init| init.pid);
+            listener::hand_over(&linux, pid, container.state(Status::Created), &fd)
+        })?;
         socket::remove(&entry)?;
         let failed = match report {
             Report::Failed(failure) => {
@@ -42,7 +46,7 @@ impl Runtime {
                 }
                 Some(self.explain(&spec, &failure))
             }
-            Report::End | Report::Gate(_) | Report::Cloned(_) => {
+            Report::End | Report::Gate(_) | Report::Cloned(_) | Report::Listener => {
                 hooks::run("poststart", &spec.hooks.poststart, &container.state(Status::Running)).err()
             }
         };

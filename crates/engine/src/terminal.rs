@@ -1,18 +1,15 @@
 //! A command that stays in front of a process: it passes on signals and, if the process has a terminal, everything that is
 //! typed and printed.
 
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::termios::{OptionalActions, Termios};
 use sys::signal::Signals;
 
-use crate::Error;
 use crate::launch::{self, Exit};
+use crate::{Error, socket};
 
 /// What stands between the caller's terminal and the process's.
 pub(crate) struct Foreground {
@@ -174,14 +171,7 @@ fn write_all(fd: BorrowedFd<'_>, mut data: &[u8]) -> bool {
 
 /// Receives the one descriptor that init sends.
 fn receive(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut data = [0u8; 64];
-    rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut data)], &mut control, RecvFlags::CMSG_CLOEXEC)
-        .map_err(Error::call("the process's terminal"))?;
-    let fds = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-        _ => None,
-    });
-    fds.flatten().next().ok_or_else(|| Error::Other("init sent no terminal".to_owned()))
+    let (_, fd) = socket::receive(socket, &mut data).map_err(Error::call("the process's terminal"))?;
+    fd.ok_or_else(|| Error::Other("init sent no terminal".to_owned()))
 }

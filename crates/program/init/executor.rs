@@ -71,7 +71,11 @@ impl Executor {
     }
 
     fn fd(&self, slot: Slot) -> i32 {
-        if slot == Slot::NONE { AT_FDCWD } else { self.slots[slot.0 as usize % Slot::COUNT] }
+        match slot {
+            Slot::NONE => AT_FDCWD,
+            Slot::REPORT => self.report,
+            Slot(index) => self.slots[index as usize % Slot::COUNT],
+        }
     }
 
     fn fill(&mut self, slot: Slot, fd: i32) {
@@ -215,7 +219,12 @@ impl Executor {
                 setresgid(gid).step(0)?;
                 setresuid(uid).step(1)?;
             }
-            Op::Seccomp { filter, flags } => seccomp_filter(self.program.bytes(filter), flags).step(0)?,
+            Op::Seccomp { filter, flags, out } => {
+                let listener = seccomp_filter(self.program.bytes(filter), flags).step(0)?;
+                if out != Slot::NONE {
+                    self.fill(out, listener);
+                }
+            }
             Op::Chdir { path, attempt } => self.chdir(path, attempt)?,
 
             Op::FindProgram { candidates } => self.find_program(candidates)?,

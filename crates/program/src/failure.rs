@@ -12,6 +12,8 @@ pub enum Report {
     Gate(u32),
     /// Init goes on as the process of this id.
     Cloned(i32),
+    /// The descriptor that came along is the filter's listener.
+    Listener,
     /// An operation failed.
     Failed(Failure),
     /// The connection ended: the program was executed, or init is dead.
@@ -29,6 +31,7 @@ impl Report {
         };
         match failure.op {
             Failure::AT_GATE => Report::Gate(failure.errno.unsigned_abs()),
+            Failure::AT_LISTENER => Report::Listener,
             Failure::AT_CLONE => Report::Cloned(failure.errno),
             _ => Report::Failed(failure),
         }

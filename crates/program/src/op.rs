@@ -17,6 +17,8 @@ pub struct Slot(pub u16);
 impl Slot {
     /// No descriptor at all: the current directory where one is looked up from (`AT_FDCWD`).
     pub const NONE: Slot = Slot(u16::MAX);
+    /// The connection that failures are reported on.
+    pub const REPORT: Slot = Slot(u16::MAX - 1);
     /// How many slots a program may use.
     pub const COUNT: usize = 256;
 }
@@ -174,8 +176,9 @@ pub enum Op {
     SetGroups { groups: Str },
     /// setresgid(2) and setresuid(2).
     SetIds { uid: u32, gid: u32 },
-    /// seccomp(2), SECCOMP_SET_MODE_FILTER; `filter` is an array of `struct sock_filter`.
-    Seccomp { filter: Str, flags: u32 },
+    /// seccomp(2), SECCOMP_SET_MODE_FILTER; `filter` is an array of `struct sock_filter`, `out` the slot for the listener, or
+    /// none where the flags do not ask for one.
+    Seccomp { filter: Str, flags: u32, out: Slot },
     /// Changes the working directory, which must be reachable from the root (CVE-2024-21626).
     ///
     /// A first attempt comes before the user is changed and may be refused (EACCES); a second one, after that, does nothing
@@ -255,6 +258,13 @@ impl Failure {
     pub const AT_CLONE: u16 = u16::MAX - 2;
     /// The failure came before the first operation.
     pub const AT_LOAD: u16 = u16::MAX - 1;
+    /// Not a failure: the descriptor that comes along is the listener of the filter that is in force now.
+    pub const AT_LISTENER: u16 = u16::MAX - 3;
+    /// The message that a listener comes with.
+    pub const LISTENER_MESSAGE: [u8; 8] = {
+        let [a, b] = Failure::AT_LISTENER.to_ne_bytes();
+        [a, b, 0, 0, 0, 0, 0, 0]
+    };
     /// The step number that stands for "a check of ours refused it", not a system call.
     pub const CHECK: u16 = 100;
 }

@@ -12,18 +12,11 @@ struct Row {
     remedy: &'static str,
 }
 
-const ROWS: &[Row] = &[
-    Row {
-        feature: "a seccomp listener",
-        find: |spec| in_linux(spec, "seccomp", notifies),
-        remedy: "replace SCMP_ACT_NOTIFY in the profile by another action",
-    },
-    Row {
-        feature: "Intel RDT",
-        find: |spec| in_linux(spec, "intelRdt", |linux| linux.intel_rdt.is_some()),
-        remedy: "remove it",
-    },
-];
+const ROWS: &[Row] = &[Row {
+    feature: "Intel RDT",
+    find: |spec| in_linux(spec, "intelRdt", |linux| linux.intel_rdt.is_some()),
+    remedy: "remove it",
+}];
 
 impl Spec {
     /// Refuses the first thing that the configuration asks for and lightship does not do.
@@ -40,13 +33,4 @@ impl Spec {
 
 fn in_linux(spec: &Spec, property: &str, wanted: fn(&Linux) -> bool) -> Option<String> {
     spec.linux.as_ref().filter(|linux| wanted(linux)).map(|_| format!("/linux/{property}"))
-}
-
-/// Whether a profile hands calls to a listener; without one, `listenerPath` is ignored, as the specification asks. A
-/// profile that cannot be parsed is refused by whoever compiles it.
-fn notifies(linux: &Linux) -> bool {
-    // Parsing costs more than everything else here; what has neither this word nor an escape cannot notify.
-    let possible = |text: &str| text.contains("SCMP_ACT_NOTIFY") || text.contains('\\');
-    linux.seccomp.as_ref().is_some_and(|raw| possible(raw.get()))
-        && linux.seccomp_profile().ok().flatten().is_some_and(|profile| profile.notifies())
 }

@@ -13,6 +13,7 @@ mod leaks;
 mod mount_extras;
 mod net_devices;
 mod process_extras;
+mod seccomp_listener;
 mod start;
 mod state;
 mod verbs;
@@ -56,6 +57,7 @@ impl Stage {
 fn main() -> ExitCode {
     let scenes = [
         create::scenes(),
+        seccomp_listener::scenes(),
         start::scenes(),
         state::scenes(),
         kill::scenes(),

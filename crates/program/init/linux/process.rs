@@ -163,8 +163,8 @@ pub fn set_memory_policy(mode: u32, nodes: &[u8]) -> Answer<()> {
     no_result(unsafe { call(nr::SET_MEMPOLICY, [mode as usize, mask, bits, 0, 0, 0]) })
 }
 
-/// `filter` holds struct sock_filter, eight bytes each.
-pub fn seccomp_filter(filter: &[u8], flags: u32) -> Answer<()> {
+/// `filter` holds struct sock_filter, eight bytes each. The answer is the listener, where the flags ask for one.
+pub fn seccomp_filter(filter: &[u8], flags: u32) -> Answer<i32> {
     #[repr(C)]
     struct FilterProgram {
         len: u16,
@@ -173,7 +173,7 @@ pub fn seccomp_filter(filter: &[u8], flags: u32) -> Answer<()> {
     const SECCOMP_SET_MODE_FILTER: usize = 1;
     let program = FilterProgram { len: (filter.len() / 8) as u16, filter: filter.as_ptr() as usize };
     // SAFETY: the program names as many instructions as the slice holds.
-    no_result(unsafe {
+    fd_result(unsafe {
         call(nr::SECCOMP, [SECCOMP_SET_MODE_FILTER, flags as usize, &raw const program as usize, 0, 0, 0])
     })
 }

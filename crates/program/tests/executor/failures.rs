@@ -319,7 +319,7 @@ fn what_the_process_may_do() {
         |b| {
             // No operation of BPF's has this code.
             let filter = b.aligned(&[0xff; 8]);
-            b.push(Op::Seccomp { filter, flags: 0 });
+            b.push(Op::Seccomp { filter, flags: 0, out: Slot::NONE });
         },
         0,
         EINVAL,

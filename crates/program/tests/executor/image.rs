@@ -65,7 +65,7 @@ fn a_container_that_waits_costs_little() {
     b.push(Op::WaitStart { listener });
     // As long as the program of a container with Docker's profile and a large environment.
     let filter = b.aligned(&[0; 320 * 8]);
-    b.push(Op::Seccomp { filter, flags: 0 });
+    b.push(Op::Seccomp { filter, flags: 0, out: program::Slot::NONE });
     let env = b.list((0..200).map(|number| format!("VARIABLE_{number}=a value of a usual length")));
     let args = b.list(["program"]);
     b.push(Op::Exec { args, env });

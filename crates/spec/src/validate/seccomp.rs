@@ -18,10 +18,36 @@ impl Seccomp {
             let remedy = "set listenerPath as well, or remove it";
             return Err(Refusal::new("/linux/seccomp/listenerMetadata", "there is no listener to send it to", remedy));
         }
+        self.notification()?;
         for (i, entry) in self.syscalls.iter().enumerate() {
             rule(entry, &format!("/linux/seccomp/syscalls/{i}"))?;
         }
         Ok(())
+    }
+}
+
+impl Seccomp {
+    /// `SCMP_ACT_NOTIFY` needs an agent to notify; and the call that hands the listener to the agent cannot wait for it.
+    fn notification(&self) -> Checked {
+        if !self.notifies() {
+            return Ok(());
+        }
+        if self.listener_path.is_none() {
+            let problem = "SCMP_ACT_NOTIFY has nobody to notify";
+            return Err(Refusal::new("/linux/seccomp/listenerPath", problem, "set it to the agent's socket"));
+        }
+        let names = |rule: &Rule| rule.names.iter().any(|name| name == "sendmsg");
+        let problem = "sendmsg cannot be notified, as the listener is sent with it";
+        match self.syscalls.iter().position(|rule| rule.action == Action::Notify && names(rule)) {
+            Some(i) => {
+                let pointer = format!("/linux/seccomp/syscalls/{i}/names");
+                Err(Refusal::new(pointer, problem, "take it out of the rule"))
+            }
+            None if self.default_action == Action::Notify && !self.syscalls.iter().any(names) => {
+                Err(Refusal::new("/linux/seccomp/defaultAction", problem, "allow sendmsg by a rule of its own"))
+            }
+            None => Ok(()),
+        }
     }
 }
 
