@@ -109,8 +109,10 @@ fn emit_identity(plan: &ConfinePlan, b: &mut ProgramBuilder) {
         b.push(Op::Prctl { option: PR_SET_KEEPCAPS, value: 1 });
     }
     // Also if there are none: the caller's own must go.
-    let groups = b.numbers(&plan.groups);
-    b.push(Op::SetGroups { groups });
+    if let Some(groups) = &plan.groups {
+        let groups = b.numbers(groups);
+        b.push(Op::SetGroups { groups });
+    }
     b.push(Op::SetIds { uid, gid });
     b.place("process.capabilities");
     // What init's own last steps take does not survive the execve, which computes the new permitted set from the inheritable,
@@ -162,7 +164,7 @@ mod tests {
     fn everything() -> ConfinePlan {
         ConfinePlan {
             ids: (1000, 1000),
-            groups: vec![7],
+            groups: Some(vec![7]),
             umask: 0o022,
             capabilities: Sets { bounding: 0b11, effective: 0b1, permitted: 0b1, inheritable: 0b1, ambient: 0b1 },
             borrowed: 1 << 21,
@@ -261,7 +263,7 @@ mod tests {
             "SetAmbient",
             "-- start",
         ];
-        assert_eq!(order(&ConfinePlan::default()), golden);
+        assert_eq!(order(&ConfinePlan { groups: Some(Vec::new()), ..ConfinePlan::default() }), golden);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct HostFacts {
     pub hard_limits: Vec<u64>,
     /// The caller's umask.
     pub umask: u32,
+    /// The caller is root, and may leave groups in a user namespace that it makes (user_namespaces(7), "setgroups").
+    pub root: bool,
     /// AppArmor is on.
     pub apparmor: bool,
     /// SELinux is on.
@@ -44,6 +46,7 @@ impl HostFacts {
             raises_limits,
             hard_limits: if raises_limits { Vec::new() } else { hard_limits() },
             umask: u32::from_str_radix(field("Umask"), 8).unwrap_or(0o022),
+            root: rustix::process::geteuid().is_root(),
             // The module's parameter is there, and "N", on a kernel that has AppArmor but does not use it.
             apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y")),
             selinux: exists("/sys/fs/selinux/status"),

@@ -17,8 +17,9 @@ const PER_LINUX32: u32 = 8;
 pub struct ConfinePlan {
     /// User and group.
     pub ids: (u32, u32),
-    /// Supplementary groups: all that it has, as the caller's are never kept.
-    pub groups: Vec<u32>,
+    /// Supplementary groups: all that it has, as the caller's are never kept. `None` where the kernel denies setgroups(2): in
+    /// a user namespace that somebody else than root makes.
+    pub groups: Option<Vec<u32>>,
     /// umask(2).
     pub umask: u32,
     /// Its capabilities.
@@ -72,7 +73,7 @@ pub fn plan(
     }
     Ok(ConfinePlan {
         ids: (process.user.uid, process.user.gid),
-        groups: process.user.additional_gids.clone(),
+        groups: groups(process, host, user_namespace)?,
         umask: process.user.umask.unwrap_or(host.umask),
         capabilities: capabilities::sets(process, available, &mut warnings),
         borrowed: borrowed(process, host, filter.is_some(), user_namespace),
@@ -91,6 +92,20 @@ pub fn plan(
         filter,
         warnings,
     })
+}
+
+/// Without privilege over the host, setgroups(2) is denied in a new user namespace, or a group could be left that a file
+/// denies access to (CVE-2014-8989).
+fn groups(process: &Process, host: &HostFacts, user_namespace: bool) -> Result<Option<Vec<u32>>, Refusal> {
+    let groups = &process.user.additional_gids;
+    if host.root || !user_namespace {
+        return Ok(Some(groups.clone()));
+    }
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    let problem = "a user namespace that root has not made has no further groups";
+    Err(Refusal::new("/process/user/additionalGids", problem, "leave them out, or run lightship as root"))
 }
 
 /// Installing a filter takes CAP_SYS_ADMIN or no_new_privs (seccomp(2)), raising a limit CAP_SYS_RESOURCE over the host
@@ -196,6 +211,19 @@ mod tests {
     }
 
     #[test]
+    fn without_root_a_user_namespace_has_no_further_groups() {
+        let linux: Linux = serde_json::from_str(r#"{"namespaces":[{"type":"user"}]}"#).unwrap();
+        let mut process = Process::default();
+        let planned = |process: &Process, root| {
+            plan(process, &linux, &HostFacts { root, ..HostFacts::default() }, None, None).map(|plan| plan.groups)
+        };
+        assert_eq!((planned(&process, true), planned(&process, false)), (Ok(Some(Vec::new())), Ok(None)));
+        process.user.additional_gids = vec![5];
+        assert_eq!(planned(&process, true), Ok(Some(vec![5])));
+        assert_eq!(planned(&process, false).unwrap_err().pointer, "/process/user/additionalGids");
+    }
+
+    #[test]
     fn a_user_namespace_gives_every_capability_of_the_kernel() {
         let few = HostFacts { available: 0, ..host() };
         let process = r#","capabilities":{"bounding":["CAP_SYS_ADMIN"]}"#;
@@ -208,7 +236,7 @@ mod tests {
     fn identity_and_mask_are_taken_as_they_are() {
         let user = r#","user":{"uid":4294967294,"gid":2,"umask":63,"additionalGids":[9,9]}"#;
         let plan = planned(user, r#"{"personality":{"domain":"LINUX32"}}"#, &host(), None).unwrap();
-        assert_eq!((plan.ids, plan.umask, plan.groups), ((4_294_967_294, 2), 0o77, vec![9, 9]));
+        assert_eq!((plan.ids, plan.umask, plan.groups), ((4_294_967_294, 2), 0o77, Some(vec![9, 9])));
         assert_eq!(plan.personality, Some(PER_LINUX32));
         assert_eq!(planned("", "{}", &host(), None).unwrap().umask, 0o022, "absent: the caller's");
     }

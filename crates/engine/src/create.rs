@@ -118,7 +118,7 @@ impl Runtime {
                 id: id.to_string(),
                 bundle: bundle.clone(),
                 rootfs: rootfs.clone(),
-                cgroup_manager: self.cgroup_manager,
+                cgroup_manager: self.manager(&spec, &host),
                 no_pivot: options.no_pivot,
                 no_new_keyring: options.no_new_keyring,
                 filter: spec.linux.as_ref().map(|linux| self.filter(linux)).transpose()?.flatten(),
@@ -128,6 +128,17 @@ impl Runtime {
         let joined = namespaces::open_joins(&plan.namespaces)?;
         refuse_own_mounts(&joined)?;
         Ok(Request { id, config, spec, plan, host, joined, options, preserve_fds, bundle, rootfs })
+    }
+
+    /// A user without privileges has no place for a cgroup, so there is none unless the configuration asks for it.
+    fn manager(&self, spec: &Spec, host: &HostFacts) -> cgroups::Manager {
+        let asks = |linux: &Linux| linux.cgroups_path.is_some() || linux.resources.is_some();
+        match self.cgroup_manager {
+            cgroups::Manager::Cgroupfs if host.rootless && !spec.linux.as_ref().is_some_and(asks) => {
+                cgroups::Manager::Disabled
+            }
+            manager => manager,
+        }
     }
 
     /// Makes everything, in an order in which each thing is written down before it is made.
