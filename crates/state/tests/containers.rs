@@ -4,7 +4,7 @@
 
 mod scratch;
 
-use scratch::{Scratch, again, id, make, names, record};
+use scratch::{SOON, Scratch, again, id, make, names, record};
 use state::{CONFIG, Error, SECCOMP, StateRoot, Undo};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -22,7 +22,7 @@ fn a_container_is_read_back_as_written() {
     assert_eq!(entry.read(CONFIG).unwrap().unwrap(), b"{}");
     assert_eq!(entry.read(SECCOMP).unwrap(), None);
     assert_eq!(entry.undos().unwrap()[0].as_ref().unwrap(), &Undo::Cgroup("/cgroup".into()));
-    entry.lock(Duration::ZERO).unwrap().remove().unwrap();
+    entry.lock(SOON).unwrap().remove().unwrap();
     assert!(names(root.path()).is_empty());
 }
 
@@ -74,7 +74,7 @@ fn a_lock_is_held_once_and_readers_do_not_need_it() {
     let root = scratch.root();
     make(&root, "c");
     let find = || root.find(&id("c")).unwrap();
-    let locked = find().lock(Duration::ZERO).unwrap();
+    let locked = find().lock(SOON).unwrap();
     assert!(matches!(find().lock(Duration::ZERO), Err(Error::Busy { .. })));
     assert!(matches!(find().lock(Duration::from_millis(20)), Err(Error::Busy { .. })));
     assert!(matches!(find().lock_shared(Duration::ZERO), Err(Error::Busy { .. })));
@@ -93,12 +93,12 @@ fn a_lock_is_held_once_and_readers_do_not_need_it() {
     });
 
     let (one, other) = (root.find(&id("c")).unwrap(), root.find(&id("c")).unwrap());
-    one.lock_shared(Duration::ZERO).unwrap();
-    other.lock_shared(Duration::ZERO).unwrap();
+    one.lock_shared(SOON).unwrap();
+    other.lock_shared(SOON).unwrap();
     assert!(matches!(root.find(&id("c")).unwrap().lock(Duration::ZERO), Err(Error::Busy { .. })));
     drop((one, other));
-    let unlocked = root.find(&id("c")).unwrap().lock(Duration::ZERO).unwrap().unlock().unwrap();
-    root.find(&id("c")).unwrap().lock(Duration::ZERO).unwrap();
+    let unlocked = root.find(&id("c")).unwrap().lock(SOON).unwrap().unlock().unwrap();
+    root.find(&id("c")).unwrap().lock(SOON).unwrap();
     assert!(unlocked.record().unwrap().is_some());
 }
 
@@ -108,7 +108,7 @@ fn a_lock_on_what_has_been_removed_is_no_lock() {
     let root = scratch.root();
     make(&root, "c");
     let [late, later] = [root.find(&id("c")).unwrap(), root.find(&id("c")).unwrap()];
-    root.find(&id("c")).unwrap().lock(Duration::ZERO).unwrap().remove().unwrap();
+    root.find(&id("c")).unwrap().lock(SOON).unwrap().remove().unwrap();
     make(&root, "c");
     let error = late.lock(Duration::ZERO).unwrap_err();
     assert!(error.is_not_found() && error.to_string().contains("container does not exist"), "{error}");
@@ -159,7 +159,7 @@ fn a_damaged_record_hides_no_other_and_can_be_removed() {
         assert!(matches!(error, Error::Damaged { .. }) && error.to_string().contains("m/record.json"), "{error}");
         assert!(listed[0].1.as_ref().unwrap().is_some() && listed[3].1.as_ref().unwrap().is_some());
         assert!(listed[1].1.as_ref().unwrap().is_none());
-        root.find(&id("m")).unwrap().lock(Duration::ZERO).unwrap().remove().unwrap();
+        root.find(&id("m")).unwrap().lock(SOON).unwrap().remove().unwrap();
     }
 }
 
@@ -197,13 +197,13 @@ fn remove_follows_nothing_out_of_the_directory() {
     std::fs::create_dir(directory.join("inner")).unwrap();
     symlink(&outside, directory.join("inner/link")).unwrap();
     drop(UnixListener::bind(directory.join("inner/socket")).unwrap());
-    let locked = root.find(&id("c")).unwrap().lock(Duration::ZERO).unwrap();
+    let locked = root.find(&id("c")).unwrap().lock(SOON).unwrap();
     std::fs::create_dir(directory.join("inner/deeper")).unwrap();
     let error = locked.remove().unwrap_err().to_string();
     assert!(error.contains("cannot remove"), "{error}");
     assert!(directory.join("record.json").exists(), "the record goes last");
     std::fs::remove_dir(directory.join("inner/deeper")).unwrap();
-    root.find(&id("c")).unwrap().lock(Duration::ZERO).unwrap().remove().unwrap();
+    root.find(&id("c")).unwrap().lock(SOON).unwrap().remove().unwrap();
     assert!(!directory.exists());
     assert_eq!(std::fs::read_to_string(outside.join("file")).unwrap(), "precious");
 

@@ -4,7 +4,7 @@
 mod scratch;
 
 use rustix::mount::{MountFlags, mount_remount};
-use scratch::{Scratch, again, id, make, names};
+use scratch::{SOON, Scratch, again, id, make, names};
 use state::{CONFIG, Error, Undo};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Child;
@@ -52,7 +52,7 @@ fn child() {
             ready();
             loop {
                 make(&root, "c");
-                root.find(&id("c")).unwrap().lock(Duration::ZERO).unwrap().remove().unwrap();
+                root.find(&id("c")).unwrap().lock(SOON).unwrap().remove().unwrap();
             }
         }
     }
@@ -154,7 +154,7 @@ fn a_read_only_root_can_be_read_and_says_that_it_is_read_only() {
     mount_remount(scratch.path(), MountFlags::RDONLY, c"").unwrap();
     let root = scratch.root();
     assert!(root.find(&id("c")).unwrap().record().unwrap().is_some());
-    let mut locked = root.find(&id("c")).unwrap().lock(Duration::ZERO).unwrap();
+    let mut locked = root.find(&id("c")).unwrap().lock(SOON).unwrap();
     for error in [
         root.begin(&id("new")).map(drop).unwrap_err(),
         state::StateRoot::open(&scratch.path().join("root")).unwrap().begin(&id("new")).map(drop).unwrap_err(),

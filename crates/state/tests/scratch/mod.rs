@@ -12,7 +12,11 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// For a lock that nobody holds. Another test of this process may be starting a program just then, and a child has the lock
+/// up to its execve.
+pub const SOON: Duration = Duration::from_secs(5);
 
 /// A new directory, which goes with this.
 pub struct Scratch {
