@@ -116,11 +116,6 @@ impl CgroupPlan {
         }
         Ok(())
     }
-
-    /// The directories that [`create`](CgroupPlan::create) may make, apart from missing parents.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.dirs.iter().map(|dir| dir.path.as_path())
-    }
 }
 
 /// The path below the mount points: `/docker/<id>`.
@@ -439,7 +434,7 @@ mod tests {
         assert_eq!(plan.wanted, ["hugetlb"]);
         assert_eq!(plan.needs, [("hugetlb".to_owned(), "/linux/resources/hugepageLimits/0/limit".to_owned())]);
         assert_eq!(plan.dirs.len(), 13);
-        assert_eq!(plan.paths().last(), Some(Path::new("/sys/fs/cgroup/unified/docker/c1")));
+        assert_eq!(plan.dirs[12].path, Path::new("/sys/fs/cgroup/unified/docker/c1"));
     }
 
     #[test]

@@ -196,8 +196,6 @@ impl Request<'_> {
             annotations: self.spec.annotations.clone(),
             init: Some(init),
             cgroup: to_value(cgroup)?,
-            systemd: false,
-            rootless: self.host.rootless,
             keyring: self.plan.process.confine.keyring.clone(),
         })
     }

@@ -51,8 +51,6 @@ pub struct NamespacePlan {
     pub id_maps: Option<IdMaps>,
     /// Where the container's network comes from.
     pub network: NetworkMode,
-    /// The container has a mount namespace that is not the runtime's.
-    pub own_mounts: bool,
     /// Devices of the host that move into the container's network namespace.
     pub net_devices: Vec<NetDevice>,
     /// `hostname`.
@@ -115,7 +113,6 @@ pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
         id_maps,
         net_devices: netdevice::plan(&linux, &spec.network_mode())?,
         network: spec.network_mode(),
-        own_mounts: linux.namespace(NamespaceType::Mount).is_some(),
         joins,
         hostname: spec.hostname.clone(),
         domainname: spec.domainname.clone(),

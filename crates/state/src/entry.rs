@@ -88,22 +88,15 @@ impl Entry {
     /// Takes the exclusive lock. If others hold a lock this waits for at most `wait` (`Duration::ZERO`: not at all)
     /// and then gives up with [`Error::Busy`]; [`Error::Deleted`] if the last holder deleted the container.
     pub fn lock(self, wait: Duration) -> Result<Locked> {
-        self.wait_for(FlockOperation::NonBlockingLockExclusive, wait)?;
+        self.wait_for_lock(wait)?;
         self.linked_mode()?;
         Ok(Locked { entry: self, journal: None })
-    }
-
-    /// Takes a shared lock, which keeps the container from being changed or deleted until this is dropped. Waits as
-    /// [`Entry::lock`] does.
-    pub fn lock_shared(&self, wait: Duration) -> Result<()> {
-        self.wait_for(FlockOperation::NonBlockingLockShared, wait)?;
-        self.linked_mode().map(drop)
     }
 
     /// Locks the directory that [`crate::StateRoot::begin`] has just made.
     pub(crate) fn lock_new(self) -> Result<Locked> {
         // Until now it was not locked, so another command may have found it and be looking at it, or deleting it.
-        self.wait_for(FlockOperation::NonBlockingLockExclusive, Duration::from_secs(1))?;
+        self.wait_for_lock(Duration::from_secs(1))?;
         // The umask has been taken off the mode at mkdir.
         if self.linked_mode()? != DIRECTORY_MODE {
             fchmod(&self.directory, DIRECTORY_MODE).map_err(Error::io("set the mode of", &self.path))?;
@@ -113,11 +106,11 @@ impl Entry {
 
     /// flock(2) knows no timeout, and no descriptor becomes ready when a lock is released: what is left is to try
     /// again. A wait without end is no choice, since a hook of the holder may hang.
-    fn wait_for(&self, operation: FlockOperation, wait: Duration) -> Result<()> {
+    fn wait_for_lock(&self, wait: Duration) -> Result<()> {
         const PAUSE: Duration = Duration::from_millis(2);
         let deadline = Instant::now().checked_add(wait);
         loop {
-            match flock(&self.directory, operation) {
+            match flock(&self.directory, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(()),
                 Err(Errno::WOULDBLOCK) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                     return Err(Error::Busy { id: self.id.to_string() });
@@ -180,12 +173,6 @@ impl Locked {
         }
         self.journal = Some(journal);
         Ok(())
-    }
-
-    /// Releases the lock before the entry is dropped: for a command that stays with the container, as `run` does.
-    pub fn unlock(self) -> Result<Entry> {
-        flock(&self.entry.directory, FlockOperation::Unlock).map_err(Error::io("unlock", &self.entry.path))?;
-        Ok(self.entry)
     }
 
     /// Removes the container's directory, after everything in the journal has been undone.

@@ -4,7 +4,7 @@
 //! <root>/<id>/             0700; its existence is the claim on the id, and flock(2) on it is the lock
 //!            record.json   what the container is (`Record`), replaced atomically
 //!            config.json   the bundle's configuration as it was at create, byte for byte
-//!            seccomp.bpf   the compiled filter, for exec
+//!            start         the socket on which init waits for `start`
 //!            journal       what must be undone (`Undo`), appended before each acquisition
 //! ```
 //!
@@ -45,8 +45,6 @@ pub use time::rfc3339;
 
 /// The name of the copy of the bundle's `config.json` in a container's directory.
 pub const CONFIG: &str = "config.json";
-/// The name of the compiled seccomp filter in a container's directory.
-pub const SECCOMP: &str = "seccomp.bpf";
 /// The name of the record in a container's directory.
 const RECORD: &str = "record.json";
 /// The name of the undo journal in a container's directory.

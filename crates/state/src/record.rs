@@ -32,12 +32,6 @@ pub struct Record {
     pub init: Option<InitProcess>,
     /// What the cgroups crate wrote down about the container's cgroup. Opaque here.
     pub cgroup: serde_json::Value,
-    /// Whether systemd manages the cgroup.
-    #[serde(default)]
-    pub systemd: bool,
-    /// Whether the container was made without root's privileges.
-    #[serde(default)]
-    pub rootless: bool,
     /// The name of the container's session keyring; without one it shares its creator's.
     #[serde(default)]
     pub keyring: Option<String>,

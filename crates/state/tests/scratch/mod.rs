@@ -93,8 +93,6 @@ pub fn record(name: &str) -> Record {
         annotations: [("a".into(), "b".into())].into(),
         init: Some(InitProcess { pid: 4_000_000, start_time: 1 }),
         cgroup: serde_json::json!({"dirs": []}),
-        systemd: false,
-        rootless: false,
         keyring: None,
     }
 }
