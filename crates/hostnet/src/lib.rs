@@ -1,0 +1,2 @@
+//! Host networking without its limits: published ports, policy, diagnosis, counters and a guard for containers that share
+//! the host's network namespace, all by programs on the container's cgroup; and the answer to "who holds this port?".
