@@ -117,7 +117,7 @@ impl Executor {
             Op::Keyring { name } => join_session_keyring(self.program.text(name)).step(0)?,
 
             Op::MountPoint { root, resolve, like, out, mode, avoid, path } => {
-                let is_folder = stat_fd(self.fd(like)).step(9)?.mode & S_IFMT == S_IFDIR;
+                let is_folder = like == Slot::NONE || stat_fd(self.fd(like)).step(9)?.mode & S_IFMT == S_IFDIR;
                 let wanted = if is_folder { Wanted::Folder(mode) } else { Wanted::File };
                 let path = self.program.text(path);
                 let place = rootfs::mount_point(self.fd(root), path, wanted, resolve_flags(resolve))?;
@@ -125,6 +125,12 @@ impl Executor {
                     return Err((Failure::CHECK, ELOOP));
                 }
                 self.fill(out, place);
+            }
+            Op::MountInNewFolder { from, folder, mode, name } => {
+                let (folder, name) = (self.fd(folder), self.program.text(name));
+                mkdirat(folder, name, mode).step(0)?;
+                move_mount(self.fd(from), folder, name).step(1)?;
+                self.close(from);
             }
             Op::CopyMode { from, to } => {
                 let mode = stat_fd(self.fd(from)).step(0)?.mode & !S_IFMT;
@@ -242,7 +248,7 @@ impl Executor {
     /// The kernel's answer to a file on a folder is a mere EINVAL.
     fn move_mount(&self, from: i32, to: i32) -> Result<(), Failed> {
         let folder = |fd| stat_fd(fd).map(|file| file.mode & S_IFMT == S_IFDIR);
-        match move_mount(from, to) {
+        match move_mount(from, to, c"") {
             Err(EINVAL) if folder(from) != folder(to) => Err((Failure::CHECK, EINVAL)),
             answer => answer.step(0),
         }
@@ -428,7 +434,7 @@ fn pivot_root(root: i32) -> Result<(), Failed> {
 fn move_root(root: i32) -> Result<(), Failed> {
     fchdir(root).step(0)?;
     let slash = openat2(AT_FDCWD, c"/", O_PATH, 0, 0).step(1)?;
-    move_mount(root, slash).step(2)?;
+    move_mount(root, slash, c"").step(2)?;
     close(slash);
     chroot(c".").step(3)?;
     chdir(c"/").step(4)

@@ -226,7 +226,7 @@ pub fn mask(root: i32, path: &CStr, null: i32, empty: i32) -> Result<(), Failed>
     let folder = stat_fd(place).map_err(|errno| (9, errno))?.mode & S_IFMT == S_IFDIR;
     let cover = open_tree(if folder { empty } else { null }, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH)
         .map_err(|errno| (10, errno))?;
-    let moved = move_mount(cover, place).map_err(|errno| (11, errno));
+    let moved = move_mount(cover, place, c"").map_err(|errno| (11, errno));
     close_both(cover, place);
     moved
 }
@@ -237,7 +237,7 @@ pub fn read_only(root: i32, path: &CStr) -> Result<(), Failed> {
     let copy = open_tree(place, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE).map_err(|errno| (10, errno))?;
     let attr = MountAttr { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, userns: 0 };
     mount_setattr(copy, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).map_err(|errno| (12, errno))?;
-    let moved = move_mount(copy, place).map_err(|errno| (11, errno));
+    let moved = move_mount(copy, place, c"").map_err(|errno| (11, errno));
     close_both(copy, place);
     moved
 }

@@ -64,7 +64,7 @@ impl ProgramBuilder {
                 self.release(to);
             }
             Op::FsMount { fs, .. } | Op::FsReconfigure { fs } => self.release(fs),
-            Op::Close { fd } => self.release(fd),
+            Op::Close { fd: from } | Op::MountInNewFolder { from, .. } => self.release(from),
             _ => {}
         }
     }

@@ -148,6 +148,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::FsMount { .. } => nth(&["create superblock", "fsmount"]),
         Op::SetAttr { .. } => "mount_setattr",
         Op::MoveMount { .. } => "move_mount",
+        Op::MountInNewFolder { .. } => nth(&["mkdirat", "move_mount"]),
         Op::PivotRoot { .. } => nth(&["fchdir", "pivot_root", "umount", "chdir"]),
         Op::MoveRoot { .. } => nth(&["fchdir", "open", "move_mount", "chroot", "chdir"]),
         Op::EnterRoot { .. } => nth(&["fchdir", "chroot", "chdir"]),

@@ -98,9 +98,11 @@ pub enum Op {
 
     // ---- root file system
     /// Opens the place below `root` where something like `like` can be mounted, making what is missing of the path:
-    /// folders with mode 0755, and at the end a folder with `mode` or an empty file, whichever `like` is. `avoid`, where
-    /// not 0, is a file system type (statfs(2)) that no link may have led to.
+    /// folders with mode 0755, and at the end a folder with `mode` or an empty file, whichever `like` is; a folder where it
+    /// is none. `avoid`, where not 0, is a file system type (statfs(2)) that no link may have led to.
     MountPoint { root: Slot, resolve: Resolve, like: Slot, out: Slot, mode: u32, avoid: u32, path: Str },
+    /// Makes the folder `name` in `folder` and moves the detached mount `from` there, through no link; `from` is closed.
+    MountInNewFolder { from: Slot, folder: Slot, mode: u32, name: Str },
     /// Gives the root of the mount `to` the permissions of the folder `from`.
     CopyMode { from: Slot, to: Slot },
     /// Copies what is in the folder `from` to the root of the mount `to`, with owners, modes, times and extended attributes; where

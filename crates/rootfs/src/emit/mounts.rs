@@ -57,9 +57,11 @@ impl Emitter<'_> {
     fn attach(&self, mount: &MountPlan, tree: Slot, b: &mut ProgramBuilder) {
         let (out, path) = (b.slot(), text(&mount.target, b));
         let MountPlan { resolve, avoid, .. } = *mount;
+        // The root of a new file system is a folder.
+        let like = if matches!(mount.kind, MountKind::Bind { .. }) { tree } else { Slot::NONE };
         // What the kernel gives a tmpfs, for the case that there is no folder yet.
         let mode = if mount.keep_mode { 0o1777 } else { FOLDER };
-        b.push(Op::MountPoint { root: self.root, resolve, like: tree, out, mode, avoid, path });
+        b.push(Op::MountPoint { root: self.root, resolve, like, out, mode, avoid, path });
         if mount.keep_mode {
             b.push(Op::CopyMode { from: out, to: tree });
         }
@@ -89,23 +91,24 @@ impl Emitter<'_> {
         configure(fs, "mode", Some("755"), b);
         let attributes = mount.attributes.without_read_only();
         let tmpfs = mount_new(fs, Attributes { set: attributes.set | Attributes::INERT.set, ..attributes }, b);
-        spread(tmpfs, &mount.propagation, b);
         let folder = same_mount(tmpfs, b);
         self.attach(mount, tmpfs, b);
         for CgroupHierarchy { name, links, folder: source } in hierarchies {
-            let tree = open_tree(source, false, b);
-            adjust(tree, mount, false, b);
-            let (out, path) = (b.slot(), b.text(name));
-            let (resolve, mode) = (Resolve::NoLinks, FOLDER);
-            b.push(Op::MountPoint { root: folder, resolve, like: tree, out, mode, avoid: 0, path });
-            b.push(Op::MoveMount { from: tree, to: out });
+            let (from, name_text) = (open_tree(source, false, b), b.text(name));
+            b.push(Op::MountInNewFolder { from, folder, mode: FOLDER, name: name_text });
             for link in links {
                 let (path, target) = (b.text(link), b.text(name));
                 b.push(Op::Symlink { root: folder, path, target });
             }
         }
-        if mount.attributes.read_only() {
-            b.push(change(folder, Attributes::READ_ONLY, false));
+        // All at once, and not before everything inside is made.
+        for attributes in [mount.attributes, mount.tree_attributes] {
+            if !attributes.is_empty() {
+                b.push(change(folder, attributes, true));
+            }
+        }
+        for Propagation { kind, .. } in &mount.propagation {
+            b.push(propagate(folder, *kind, true));
         }
         b.push(Op::Close { fd: folder });
     }

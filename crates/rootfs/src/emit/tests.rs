@@ -31,8 +31,11 @@ fn line(b: &ProgramBuilder, op: &Op) -> String {
             format!("setattr {} +{set:#x} -{clear:#x} propagation {propagation:#x}{all}", n(mount))
         }
         Op::MountPoint { root, resolve, like, out, mode, avoid, path } => {
-            let (root, like) = (n(root), n(like));
-            format!("{} = mount point {root} {} {resolve:?} like {like} {mode:o} avoid {avoid:#x}", n(out), s(path))
+            let like = if like == Slot::NONE { "folder".to_owned() } else { format!("like {}", n(like)) };
+            format!("{} = mount point {} {} {resolve:?} {like} {mode:o} avoid {avoid:#x}", n(out), n(root), s(path))
+        }
+        Op::MountInNewFolder { from, folder, mode, name } => {
+            format!("mount {} in {} {} {mode:o}", n(from), n(folder), s(name))
         }
         Op::CopyMode { from, to } => format!("mode {} -> {}", n(from), n(to)),
         Op::MoveMount { from, to } => format!("move_mount {} {}", n(from), n(to)),
