@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use spec::{Linux, NamespaceType, Refusal, Spec, State, Status};
 use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, StateRoot, Undo};
 
-use crate::container::state_of;
+use crate::container::{Container, state_of};
 use crate::hooks::{self, InitHooks};
 use crate::launch::{Into, Launch, LaunchPlan};
 use crate::plan::PlanOptions;
@@ -45,8 +45,10 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
 }
 
-/// A container that waits for `start`, and what a caller who stays with it needs.
+/// A container that waits for `start`, still locked, and the process to wait for.
 pub(crate) struct Created {
+    pub(crate) entry: Locked,
+    pub(crate) container: Container,
     pub(crate) pidfd: OwnedFd,
 }
 
@@ -54,7 +56,7 @@ pub(crate) struct Created {
 pub(crate) struct Request<'a> {
     id: ContainerId,
     config: Vec<u8>,
-    spec: Spec,
+    pub(crate) spec: Spec,
     pub(crate) plan: ContainerPlan,
     host: HostFacts,
     joined: Vec<Joined>,
@@ -74,17 +76,17 @@ impl Runtime {
         let request = self.request(id, options)?;
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(request.plan.terminal.is_some(), console.is_some(), true)?;
-        self.create_requested(request, console).map(drop)
+        self.create_requested(&request, console).map(drop)
     }
 
     /// Makes what was requested, with the socket for the terminal already open.
-    pub(crate) fn create_requested(&self, request: Request<'_>, console: Option<OwnedFd>) -> Result<Created, Error> {
+    pub(crate) fn create_requested(&self, request: &Request<'_>, console: Option<OwnedFd>) -> Result<Created, Error> {
         // Where there are no more descriptors to be had, undoing needs one all the same.
         let reserve = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
             .map_err(Error::call("a descriptor in reserve (raise RLIMIT_NOFILE)"))?;
         let mut entry = StateRoot::open(&self.root)?.begin(&request.id)?;
-        match self.make(&request, &mut entry, console) {
-            Ok(created) => Ok(created),
+        match self.make(request, &mut entry, console) {
+            Ok((container, pidfd)) => Ok(Created { entry, container, pidfd }),
             Err(error) => {
                 drop(reserve);
                 delete::undo_create(
@@ -142,7 +144,12 @@ impl Runtime {
     }
 
     /// Makes everything, in an order in which each thing is written down before it is made.
-    fn make(&self, request: &Request<'_>, entry: &mut Locked, console: Option<OwnedFd>) -> Result<Created, Error> {
+    fn make(
+        &self,
+        request: &Request<'_>,
+        entry: &mut Locked,
+        console: Option<OwnedFd>,
+    ) -> Result<(Container, OwnedFd), Error> {
         journal_root(request, entry)?;
         let cgroup = make_cgroup(request, entry)?;
         let listener = socket::listen(entry)?;
@@ -179,7 +186,8 @@ impl Runtime {
         launch.open_gate()?;
         hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
         launch.keep();
-        Ok(Created { pidfd: launch.pidfd.try_clone().map_err(Error::call("the pidfd"))? })
+        let pidfd = || launch.pidfd.try_clone().map_err(Error::call("the pidfd"));
+        Ok((Container { record, cgroup, init: Some(pidfd()?) }, pidfd()?))
     }
 }
 

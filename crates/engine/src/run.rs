@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use crate::create::CreateOptions;
+use crate::create::{CreateOptions, Created};
 use crate::terminal::Foreground;
 use crate::{Error, Runtime, console};
 
@@ -34,9 +34,11 @@ impl Runtime {
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(terminal, console.is_some(), false)?;
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
-        let created = self.create_requested(request, console.or(own_console))?;
-        let ended =
-            foreground.attach().and_then(|()| self.start(id)).and_then(|()| foreground.wait(created.pidfd.as_fd()));
+        let Created { entry, container, pidfd } = self.create_requested(&request, console.or(own_console))?;
+        let ended = foreground
+            .attach()
+            .and_then(|()| self.start_created(entry, &container, &request.spec))
+            .and_then(|()| foreground.wait(pidfd.as_fd()));
         if ended.is_err() || !run.keep {
             let deleted = self.delete(id, true);
             return ended.and_then(|exit| deleted.map(|()| exit.code()));

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use confine::Early;
 use program::{ProgramBuilder, Report, Slot, Start};
-use spec::{Linux, Status};
+use spec::{Linux, Spec, Status};
+use state::Locked;
 
+use crate::container::Container;
 use crate::plan::plan_process;
 use crate::process::ProcessPlan;
 use crate::{Error, HostFacts, Runtime, delete, hooks, launch, listener, socket};
@@ -32,6 +34,11 @@ impl Runtime {
             _ => return Err(Error::Other("cannot start an already running container".to_owned())),
         }
         let spec = container.spec(&entry)?;
+        self.start_created(entry, &container, &spec)
+    }
+
+    /// Starts a container that is known to be created.
+    pub(crate) fn start_created(&self, entry: Locked, container: &Container, spec: &Spec) -> Result<(), Error> {
         let linux = spec.linux.clone().unwrap_or_default();
         let report = socket::start(&entry, |fd| {
             let pid = container.record.init.map_or(0, |init| init.pid);
@@ -44,7 +51,7 @@ impl Runtime {
                 if let Some(init) = &container.init {
                     launch::wait_ended(init.as_fd(), END_WAIT);
                 }
-                Some(self.explain(&spec, &failure))
+                Some(self.explain(spec, &failure))
             }
             Report::End | Report::Gate(_) | Report::Cloned(_) | Report::Listener => {
                 hooks::run("poststart", &spec.hooks.poststart, &container.state(Status::Running)).err()
@@ -53,7 +60,7 @@ impl Runtime {
         match failed {
             None => Ok(()),
             Some(error @ Error::Hook { .. }) => {
-                delete::destroy(entry, &container)?;
+                delete::destroy(entry, container)?;
                 Err(error)
             }
             Some(error) => Err(error),
@@ -61,7 +68,7 @@ impl Runtime {
     }
 
     /// Names the operation that failed: init counts from the first one after the wait, which are emitted here once more.
-    fn explain(&self, spec: &spec::Spec, failure: &program::Failure) -> Error {
+    fn explain(&self, spec: &Spec, failure: &program::Failure) -> Error {
         let linux = spec.linux.clone().unwrap_or_default();
         match self.tail(spec, &linux) {
             Ok(builder) => launch::explain(&builder.finish(Start::default()), failure),
@@ -69,7 +76,7 @@ impl Runtime {
         }
     }
 
-    fn tail(&self, spec: &spec::Spec, linux: &Linux) -> Result<ProgramBuilder, Error> {
+    fn tail(&self, spec: &Spec, linux: &Linux) -> Result<ProgramBuilder, Error> {
         let host = HostFacts::probe(self.rootless)?;
         let process = spec.process_to_start()?;
         let plan: ProcessPlan = plan_process(process, linux, &host, None, self.filter(linux)?)?;
