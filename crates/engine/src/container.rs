@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use cgroups::CgroupRecord;
+use resctrl::ResctrlRecord;
 use spec::{Spec, State, Status};
 use state::{CONFIG, ContainerId, Entry, Locked, Record, StateRoot};
 
@@ -17,6 +18,8 @@ pub(crate) const LOCK_WAIT: Duration = Duration::from_millis(500);
 pub(crate) struct Container {
     pub(crate) record: Record,
     pub(crate) cgroup: CgroupRecord,
+    /// Its resctrl groups.
+    pub(crate) resctrl: Option<ResctrlRecord>,
     /// The init process, if it is alive.
     pub(crate) init: Option<OwnedFd>,
 }
@@ -49,13 +52,17 @@ impl Container {
         let Some(record) = entry.record()? else {
             return Err(Error::Status { action: "use", id: entry.id().to_string(), status: Status::Creating });
         };
-        let cgroup = serde_json::from_value(record.cgroup.clone())
-            .map_err(|error| Error::Other(format!("record of container {:?}: cgroup: {error}", record.id.as_str())))?;
+        let damaged = |part: &'static str| {
+            let id = record.id.to_string();
+            move |error| Error::Other(format!("record of container {id:?}: {part}: {error}"))
+        };
+        let cgroup = serde_json::from_value(record.cgroup.clone()).map_err(damaged("cgroup"))?;
+        let resctrl = record.resctrl.clone().map(serde_json::from_value).transpose().map_err(damaged("resctrl"))?;
         let init = match &record.init {
             Some(init) => init.alive()?,
             None => None,
         };
-        Ok(Container { record, cgroup, init })
+        Ok(Container { record, cgroup, resctrl, init })
     }
 
     /// Derived from the process, its start time, the program it executes, and its cgroup.

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use cgroups::CgroupRecord;
 use namespaces::Joined;
 use program::{Op, ProgramBuilder, Slot};
+use resctrl::ResctrlRecord;
 use rustix::fs::{Mode, OFlags};
+use serde::Serialize;
 use spec::{Linux, NamespaceType, Refusal, Spec, State, Status};
 use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, StateRoot, Undo};
 
@@ -112,7 +114,10 @@ impl Runtime {
             Some(process) => process::preserved_fds(options.preserve_fds, process),
             None => options.preserve_fds,
         };
-        let host = HostFacts::probe(self.rootless)?;
+        let mut host = HostFacts::probe(self.rootless)?;
+        if spec.linux.as_ref().is_some_and(|linux| linux.intel_rdt.is_some()) {
+            host.resctrl = resctrl::mount_point()?;
+        }
         let plan = crate::plan(
             &spec,
             &host,
@@ -151,6 +156,7 @@ impl Runtime {
         console: Option<OwnedFd>,
     ) -> Result<(Container, OwnedFd), Error> {
         journal_root(request, entry)?;
+        let resctrl = make_resctrl(request, entry)?;
         let cgroup = make_cgroup(request, entry)?;
         let listener = socket::listen(entry)?;
         entry.write(CONFIG, &request.config)?;
@@ -170,8 +176,11 @@ impl Runtime {
             // By its cgroup a process is found even if the record is damaged.
             entry.journal(&[Undo::Process(init)])?;
         }
+        if let Some(resctrl) = &resctrl {
+            resctrl.join(launch.pid)?;
+        }
         move_net_devices(request, launch.pid)?;
-        let record = request.record(&cgroup, init)?;
+        let record = request.record(&cgroup, resctrl.as_ref(), init)?;
         run_hooks(request, &record, &launch, &mut init_hooks)?;
         if let Err(error) = launch.wait_gate(GATE_READY) {
             return Err(match init_hooks {
@@ -187,12 +196,17 @@ impl Runtime {
         hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
         launch.keep();
         let pidfd = || launch.pidfd.try_clone().map_err(Error::call("the pidfd"));
-        Ok((Container { record, cgroup, init: Some(pidfd()?) }, pidfd()?))
+        Ok((Container { record, cgroup, resctrl, init: Some(pidfd()?) }, pidfd()?))
     }
 }
 
 impl Request<'_> {
-    fn record(&self, cgroup: &CgroupRecord, init: InitProcess) -> Result<Record, Error> {
+    fn record(
+        &self,
+        cgroup: &CgroupRecord,
+        resctrl: Option<&ResctrlRecord>,
+        init: InitProcess,
+    ) -> Result<Record, Error> {
         Ok(Record {
             version: RECORD_VERSION,
             oci_version: self.spec.oci_version.clone(),
@@ -204,6 +218,7 @@ impl Request<'_> {
             annotations: self.spec.annotations.clone(),
             init: Some(init),
             cgroup: to_value(cgroup)?,
+            resctrl: resctrl.map(to_value).transpose()?,
             keyring: self.plan.process.confine.keyring.clone(),
         })
     }
@@ -221,8 +236,8 @@ impl Request<'_> {
     }
 }
 
-fn to_value(cgroup: &CgroupRecord) -> Result<serde_json::Value, Error> {
-    serde_json::to_value(cgroup).map_err(|error| Error::Other(format!("the record of the cgroup: {error}")))
+fn to_value(part: &impl Serialize) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(part).map_err(|error| Error::Other(format!("the record of the container: {error}")))
 }
 
 /// Joining a mount namespace changes its root, and this one is the host's.
@@ -255,6 +270,19 @@ fn make_cgroup(request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord
         cgroup.delegate(owner)?;
     }
     Ok(cgroup)
+}
+
+/// Writes down which resctrl groups will be made, then makes them; nothing without `linux.intelRdt`.
+fn make_resctrl(request: &Request<'_>, entry: &mut Locked) -> Result<Option<ResctrlRecord>, Error> {
+    let Some(plan) = &request.plan.resctrl else { return Ok(None) };
+    let record = plan.record()?;
+    let folders: Vec<Undo> = record.folders().map(|path| Undo::Folder { path: path.to_owned() }).collect();
+    if !folders.is_empty() {
+        entry.journal(&folders)?;
+    }
+    plan.make_group()?;
+    plan.configure(&record)?;
+    Ok(Some(record))
 }
 
 /// Everything init does, in its order. The answer is the cgroup v2 folder that it is to be born in.

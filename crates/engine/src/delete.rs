@@ -128,6 +128,10 @@ fn undo_one(undo: &Undo) -> Result<(), Error> {
         }
         Undo::Mount { path, over } => unmount(path, *over),
         Undo::Process(process) => kill(process),
+        Undo::Folder { path } => match std::fs::remove_dir(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("folder", path)(error)),
+            _ => Ok(()),
+        },
         Undo::File { path } => match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("file", path)(error)),
             _ => Ok(()),

@@ -37,6 +37,9 @@ pub enum Error {
     /// The container's cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroups::Error),
+    /// The container's resctrl groups.
+    #[error(transparent)]
+    Resctrl(#[from] resctrl::Error),
     /// What its process may do.
     #[error(transparent)]
     Confine(#[from] confine::Error),

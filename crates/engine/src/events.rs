@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use cgroups::OomWatch;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Error, Runtime, launch};
@@ -20,8 +21,10 @@ impl Runtime {
         if container.init.is_none() {
             return Err(Error::NotRunning);
         }
-        let stats = container.cgroup.stats()?;
-        let data = serde_json::to_value(stats).map_err(|error| Error::Other(format!("statistics: {error}")))?;
+        let mut data = to_value(container.cgroup.stats()?)?;
+        if let Some(resctrl) = &container.resctrl {
+            data["intel_rdt"] = to_value(resctrl.stats()?)?;
+        }
         Ok(json!({ "type": "stats", "id": id, "data": data }))
     }
 
@@ -49,6 +52,10 @@ impl Runtime {
             }
         }
     }
+}
+
+fn to_value(stats: impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(stats).map_err(|error| Error::Other(format!("statistics: {error}")))
 }
 
 /// Waits for the process's end, which it answers, for word of the out-of-memory killer, or for the time.

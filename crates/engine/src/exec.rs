@@ -140,7 +140,9 @@ impl Exec<'_> {
         }
         self.plan.emit_setup(&mut builder);
         let confine = &self.plan.confine;
-        if confine.needs_apply() {
+        let resctrl = self.container.resctrl.as_ref();
+        let waits = confine.needs_apply() || resctrl.is_some();
+        if waits {
             builder.place("ready");
             builder.push(Op::Gate { number: create::GATE_READY });
         }
@@ -157,9 +159,10 @@ impl Exec<'_> {
             Some(cpus) => Launch::on_cpus(cpus, builder, &plan)?,
             None => Launch::new(builder, &plan)?,
         };
-        if confine.needs_apply() {
+        if waits {
             launch.wait_gate(create::GATE_READY)?;
             launch.confine(confine)?;
+            resctrl.map_or(Ok(()), |resctrl| resctrl.join(launch.pid))?;
             launch.open_gate()?;
         }
         launch

@@ -1,5 +1,7 @@
 //! What the plan must know of the host and of the calling process; read once, at the start of a command.
 
+use std::path::PathBuf;
+
 use confine::HostFacts as ConfineFacts;
 use rustix::fs::{Mode, OFlags};
 
@@ -15,6 +17,8 @@ pub struct HostFacts {
     pub kernel: (u32, u32),
     /// Where the cgroup hierarchies are.
     pub cgroups: cgroups::Layout,
+    /// Where resctrl is mounted, if a configuration asks for it.
+    pub resctrl: Option<PathBuf>,
     /// What the caller may do and pass on.
     pub confine: ConfineFacts,
     /// Signals that the caller ignores, bit n-1 for signal n.
@@ -36,6 +40,7 @@ impl HostFacts {
         Ok(HostFacts {
             kernel: kernel_version(),
             cgroups: cgroups::Layout::probe()?,
+            resctrl: None,
             confine: ConfineFacts::probe(&status, nested),
             privileged: hexadecimal(&status, "CapEff") & MOUNT_AND_MKNOD == MOUNT_AND_MKNOD && !nested,
             ignored_signals: hexadecimal(&status, "SigIgn"),

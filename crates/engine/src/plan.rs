@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use cgroups::{CgroupPlan, Manager};
 use confine::seccomp::Filter;
 use namespaces::NamespacePlan;
+use resctrl::ResctrlPlan;
 use rootfs::{CgroupHierarchy, CgroupMounts, PlanInput, RootfsPlan};
 use spec::{ConsoleSize, Hooks, Linux, NamespaceType, Process, Refusal, Spec};
 
@@ -41,6 +42,8 @@ pub struct ContainerPlan {
     pub cgroup: CgroupPlan,
     /// The host's number of the user that the cgroup v2 directory is handed to.
     pub cgroup_owner: Option<u32>,
+    /// Its share of caches and memory bandwidth.
+    pub resctrl: Option<ResctrlPlan>,
     /// Its process.
     pub process: ProcessPlan,
     /// The size of the terminal, if the process has one.
@@ -60,12 +63,12 @@ pub struct ContainerPlan {
 pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<ContainerPlan, Refusal> {
     check_kernel(host.kernel)?;
     spec.validate()?;
-    spec.refuse_unsupported()?;
     let process = spec.process_to_start()?;
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
     let namespaces = namespaces::plan(spec)?;
     let cgroup = cgroups::plan(spec, &options.id, &host.cgroups, options.cgroup_manager)?;
+    let resctrl = resctrl::plan(spec, &options.id, host.resctrl.as_deref())?;
     let rootfs = rootfs::plan(
         spec,
         &PlanInput {
@@ -92,6 +95,7 @@ pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<Cont
         namespaces,
         rootfs,
         cgroup,
+        resctrl,
         process,
         warnings,
     })

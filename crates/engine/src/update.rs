@@ -19,17 +19,17 @@ impl Runtime {
     /// # Errors
     /// The container has stopped, or a limit cannot be had.
     pub fn update(&self, id: &str, resources: &Resources, rdt: &IntelRdtUpdate) -> Result<(), Error> {
-        if *rdt != IntelRdtUpdate::default() {
-            return Err(Error::Other(
-                "update: Intel RDT is not supported yet; leave out --l3-cache-schema and --mem-bw-schema".to_owned(),
-            ));
-        }
         let (entry, container) = self.find_locked(id)?;
         if container.status(&entry)? == Status::Stopped {
             return Err(Error::NotRunning);
         }
-        for warning in container.cgroup.update(resources)? {
-            log::warn!("{warning}");
+        if *rdt != IntelRdtUpdate::default() {
+            let problem = "update: the container has no Intel RDT group (give it linux.intelRdt when it is created)";
+            let resctrl = container.resctrl.as_ref().ok_or_else(|| Error::Other(problem.to_owned()))?;
+            resctrl.update(rdt.l3_cache_schema.as_deref(), rdt.mem_bw_schema.as_deref())?;
+        }
+        if *resources != Resources::default() {
+            container.cgroup.update(resources)?.iter().for_each(|warning| log::warn!("{warning}"));
         }
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! The reader of an OCI runtime bundle's `config.json` (runtime-spec 1.3): bytes in, a typed and validated view out.
 //!
 //! Pure: no system call, no file, no clock. [`Spec::from_bytes`] reads, [`Spec::validate`] checks everything that
-//! can be checked without looking at a host, [`Spec::refuse_unsupported`] refuses what lightship does not do yet
-//! rather than ignoring it. Unknown properties are ignored, as the specification asks (config.md, Extensibility).
+//! can be checked without looking at a host. Unknown properties are ignored, as the specification asks (config.md, Extensibility).
 
 pub mod features;
 mod hooks;
@@ -18,7 +17,6 @@ mod resources;
 pub mod seccomp;
 mod state;
 pub mod sysctl;
-mod unsupported;
 mod validate;
 mod version;
 

@@ -1,4 +1,4 @@
-//! Every check of `validate` and `refuse_unsupported`: a good configuration with one thing changed.
+//! Every check of `validate`: a good configuration with one thing changed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -49,7 +49,6 @@ fn refused(result: Result<(), Refusal>, pointer: &str, problem: &str) {
 fn the_good_one_is_good() {
     let spec = with("/hostname", json!("box"));
     assert_eq!(spec.validate(), Ok(()));
-    assert_eq!(spec.refuse_unsupported(), Ok(()));
     assert!(spec.process_to_start().is_ok());
 }
 
@@ -322,20 +321,26 @@ fn seccomp() {
 }
 
 #[test]
-fn unsupported() {
-    let rdt = with("/linux/intelRdt", json!({"closID": "/"}));
-    refused(rdt.refuse_unsupported(), "/linux/intelRdt", "is not supported yet");
-}
-
-#[test]
-fn supported() {
-    for (at, value) in [
-        ("/linux/personality", json!({"domain": "LINUX32"})),
-        ("/linux/timeOffsets", json!({"boottime": {"secs": 1}})),
-        ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_LOG", "listenerPath": "/s"})),
-        ("/linux/seccomp", json!({"defaultAction": "not an action", "listenerMetadata": "SCMP_ACT_NOTIFY"})),
-        ("/mounts/0/options", json!(["nosuid", "idmapper=x"])),
+fn intel_rdt() {
+    for (property, value, problem) in [
+        ("closID", json!("a/b"), "not a name"),
+        ("closID", json!(".."), "not a name"),
+        ("closID", json!("a\nb"), "not a name"),
+        ("memBwSchema", json!("L3:0=f"), "starts with `MB:`"),
+        ("memBwSchema", json!("MB:0=10\nMB:1=10"), "a line of its own"),
+        ("schemata", json!(["L3:0=f\n"]), "a line of its own"),
     ] {
-        assert_eq!(with(at, value).refuse_unsupported(), Ok(()), "{at}");
+        let pointer = match property {
+            "schemata" => "/linux/intelRdt/schemata/0".to_owned(),
+            _ => format!("/linux/intelRdt/{property}"),
+        };
+        refused(with("/linux/intelRdt", json!({property: value})).validate(), &pointer, problem);
+    }
+    for rdt in [
+        json!({}),
+        json!({"closID": "/", "enableMonitoring": true}),
+        json!({"closID": "gold", "l3CacheSchema": "L3:0=f\nL3:1=f", "memBwSchema": "MB:0=10", "schemata": ["L2:0=f"]}),
+    ] {
+        assert_eq!(with("/linux/intelRdt", rdt).validate(), Ok(()));
     }
 }

@@ -25,6 +25,11 @@ pub enum Undo {
     },
     /// A process: kill it, if [`crate::InitProcess::alive`] says that it still is that process.
     Process(crate::InitProcess),
+    /// A folder outside the container's directory, with nothing in it but what the kernel puts there: rmdir(2).
+    Folder {
+        /// Absolute path of the folder.
+        path: PathBuf,
+    },
     /// A file outside the container's directory: unlink it.
     File {
         /// Absolute path of the file.

@@ -32,6 +32,9 @@ pub struct Record {
     pub init: Option<InitProcess>,
     /// What the cgroups crate wrote down about the container's cgroup. Opaque here.
     pub cgroup: serde_json::Value,
+    /// What the resctrl crate wrote down about the container's groups, if it has any. Opaque here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<serde_json::Value>,
     /// The name of the container's session keyring; without one it shares its creator's.
     #[serde(default)]
     pub keyring: Option<String>,

@@ -7,6 +7,7 @@ mod delete;
 mod errors;
 mod exec;
 mod hooks;
+mod intel_rdt;
 mod kill;
 mod killpoints;
 mod leaks;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         exec::scenes(),
         verbs::scenes(),
         hooks::scenes(),
+        intel_rdt::scenes(),
         errors::scenes(),
         bad_input::scenes(),
         leaks::scenes(),

@@ -91,3 +91,18 @@ fn without_a_cgroup_the_journal_knows_the_process() {
     bundle.delete_all();
     assert!(!alive(&init));
 }
+
+/// As those of resctrl are, which no folder here could be.
+#[test]
+fn folders_in_the_journal_are_removed_the_inner_first() {
+    let (bundle, _init) = running();
+    let outer = bundle.recorded("").with_file_name(format!("{}-outer", bundle.id));
+    let inner = outer.join("inner");
+    std::fs::create_dir_all(&inner).unwrap();
+    let lines =
+        [&outer, &inner, &outer.join("never made")].map(|path| format!("{{\"folder\":{{\"path\":{path:?}}}}}\n"));
+    let journal = std::fs::read_to_string(bundle.recorded("journal")).unwrap();
+    std::fs::write(bundle.recorded("journal"), lines.concat() + &journal).unwrap();
+    bundle.delete_all();
+    assert!(!outer.exists());
+}

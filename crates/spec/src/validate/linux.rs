@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{Checked, absolute, id_mappings, resources, scheduling};
 use crate::refusal::token;
-use crate::{Device, DeviceType, Linux, NamespaceType, Refusal, sysctl};
+use crate::{Device, DeviceType, IntelRdt, Linux, NamespaceType, Refusal, sysctl};
 
 /// The largest device numbers (`MKDEV`: 12 and 20 bits).
 const MAJOR_MAX: i64 = (1 << 12) - 1;
@@ -22,6 +22,7 @@ pub(super) fn check(linux: &Linux) -> Checked {
     }
     restricted_paths(linux, "maskedPaths", &linux.masked_paths)?;
     restricted_paths(linux, "readonlyPaths", &linux.readonly_paths)?;
+    linux.intel_rdt.as_ref().map_or(Ok(()), intel_rdt)?;
     if let Some(policy) = &linux.memory_policy {
         scheduling::memory_policy(policy, "/linux/memoryPolicy")?;
     }
@@ -120,6 +121,29 @@ fn restricted_paths(linux: &Linux, list: &str, paths: &[PathBuf]) -> Checked {
         return Err(Refusal::new(format!("/linux/{list}"), problem, remedy));
     }
     Ok(())
+}
+
+fn intel_rdt(rdt: &IntelRdt) -> Checked {
+    let refuse = |property: &str, problem: &str, remedy: &str| {
+        Err(Refusal::new(format!("/linux/intelRdt/{property}"), problem, remedy))
+    };
+    match rdt.clos_id.as_deref() {
+        None | Some("/") => {}
+        Some(name) if matches!(name, "." | "..") || name.contains(['/', '\n']) => {
+            return refuse("closID", "not a name of a folder", "use a plain name, or `/` for the default group");
+        }
+        Some(_) => {}
+    }
+    let one_line = "a line of its own for each value is needed, and this has a line break";
+    match rdt.mem_bw_schema.as_deref() {
+        Some(line) if !line.starts_with("MB:") => refuse("memBwSchema", "no line that starts with `MB:`", "add it"),
+        Some(line) if line.contains('\n') => refuse("memBwSchema", one_line, "use schemata"),
+        _ => Ok(()),
+    }?;
+    match rdt.schemata.iter().position(|line| line.contains('\n')) {
+        Some(i) => refuse(&format!("schemata/{i}"), one_line, "split it into several"),
+        None => Ok(()),
+    }
 }
 
 fn time_offsets(linux: &Linux) -> Checked {

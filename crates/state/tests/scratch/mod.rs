@@ -93,6 +93,7 @@ pub fn record(name: &str) -> Record {
         annotations: [("a".into(), "b".into())].into(),
         init: Some(InitProcess { pid: 4_000_000, start_time: 1 }),
         cgroup: serde_json::json!({"dirs": []}),
+        resctrl: None,
         keyring: None,
     }
 }
