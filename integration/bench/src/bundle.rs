@@ -56,9 +56,13 @@ impl Bundle {
         for applet in ["true", "sleep"] {
             std::os::unix::fs::symlink("busybox", bin.join(applet))?;
         }
-        fs::create_dir_all(bundle.path().join("etc"))?;
+        // As in Docker's images, what is mounted on is there.
+        for folder in ["etc", "rootfs/etc", "rootfs/proc", "rootfs/dev", "rootfs/sys"] {
+            fs::create_dir_all(bundle.path().join(folder))?;
+        }
         for file in ["resolv.conf", "hostname", "hosts"] {
             fs::write(bundle.path().join("etc").join(file), "bench\n")?;
+            fs::write(bundle.path().join("rootfs/etc").join(file), "")?;
         }
         Ok(bundle)
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 mod bundle;
+mod floor;
 mod isolation;
 mod measure;
 mod report;
@@ -17,18 +18,21 @@ mod runtime;
 mod trace;
 
 use bundle::{Bundle, Network};
+use floor::Floor;
 use rounds::Rounds;
 use runtime::Runtime;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const USAGE: &str = "usage: bench [--quick] [--rounds N] NAME=PATH...
+const USAGE: &str = "usage: bench [--quick] [--rounds N] --floor PATH NAME=PATH...
   --quick      7 rounds instead of 25
   --rounds N   this many rounds
-  NAME=PATH    a runtime; ratios are to the first one";
+  --floor PATH the program of floor.c; ratios are to it
+  NAME=PATH    a runtime";
 
 struct Options {
     rounds: usize,
+    floor: PathBuf,
     runtimes: Vec<(String, PathBuf)>,
 }
 
@@ -48,12 +52,13 @@ fn main() -> ExitCode {
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
-    let mut options = Options { rounds: 25, runtimes: Vec::new() };
+    let mut options = Options { rounds: 25, floor: PathBuf::new(), runtimes: Vec::new() };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--quick" => options.rounds = 7,
             "--rounds" => options.rounds = rest.next().ok_or(USAGE)?.parse()?,
+            "--floor" => options.floor = PathBuf::from(rest.next().ok_or(USAGE)?).canonicalize()?,
             "--help" => {
                 println!("{USAGE}");
                 return Err("nothing measured".into());
@@ -64,7 +69,7 @@ fn options(arguments: &[String]) -> Result<Options> {
             }
         }
     }
-    if options.runtimes.is_empty() || options.rounds == 0 {
+    if options.runtimes.is_empty() || options.rounds == 0 || options.floor.as_os_str().is_empty() {
         return Err(USAGE.into());
     }
     Ok(options)
@@ -75,8 +80,11 @@ fn compare(options: &Options) -> Result<()> {
     let bundle = Bundle::new()?;
     let runtimes: Vec<Runtime> =
         options.runtimes.iter().map(|(name, path)| Runtime::new(name, path, bundle.scratch())).collect();
-    let rounds = Rounds::measure(&runtimes, &bundle, options.rounds)?;
-    let mut counts = Vec::new();
+    bundle.write_config(Network::Host, bundle::TRUE)?;
+    let floor = Floor::new(&options.floor, &bundle)?;
+    let rounds = Rounds::measure(&runtimes, &floor, &bundle, options.rounds)?;
+    let of_floor = floor.run(&bundle, Network::Host);
+    let mut counts = vec![(measure::peak_rss(&of_floor)?, trace::count(&of_floor, bundle.scratch())?)];
     for runtime in &runtimes {
         bundle.write_config(Network::Host, bundle::TRUE)?;
         let rss = measure::peak_rss(&runtime.run(&bundle, "rss"))?;

@@ -3,14 +3,13 @@
 use std::fs;
 
 use crate::bundle::Network;
-use crate::measure;
+use crate::measure::{self, Sample};
 use crate::rounds::{Rounds, STEPS, percentile};
 use crate::runtime::Runtime;
 use crate::trace::Counts;
 
-/// `counts`: for each runtime the peak resident set in KiB, and what strace counted.
+/// `counts`: for the floor and each runtime the peak resident set in KiB, and what strace counted.
 pub fn print(runtimes: &[Runtime], rounds: &Rounds, counts: &[(u64, Counts)]) {
-    let first = runtimes.first().map_or("", |runtime| runtime.name.as_str());
     println!("# Container runtimes compared\n");
     println!(
         "Linux {}, {} processors, load {} at the end; {} rounds, interleaved; the config that Docker writes.\n",
@@ -23,37 +22,53 @@ pub fn print(runtimes: &[Runtime], rounds: &Rounds, counts: &[(u64, Counts)]) {
         let version = measure::output(&runtime.version()).unwrap_or_default();
         println!("- {}: {}", runtime.name, version.lines().next().unwrap_or_default());
     }
-    println!("\n## `run true`: milliseconds, and times {first}\n");
+    println!("\n## `run true`: milliseconds, and times the floor\n");
     println!(
         "| runtime | network | wall p10 | wall median | CPU median | × wall | × CPU |\n|---|---|---|---|---|---|---|"
     );
-    for (position, network) in Network::ALL.into_iter().enumerate() {
-        let figures = |index: usize| {
-            let samples = &rounds.samples[index].run[position];
-            (
-                percentile(samples, 10, |s| s.wall),
-                percentile(samples, 50, |s| s.wall),
-                percentile(samples, 50, |s| s.cpu),
-            )
-        };
-        let (_, base_wall, base_cpu) = figures(0);
-        for (index, runtime) in runtimes.iter().enumerate() {
-            let (p10, wall, cpu) = figures(index);
-            println!(
-                "| {} | {} | {p10:.1} | {wall:.1} | {cpu:.1} | {:.2} | {:.2} |",
-                runtime.name,
-                network.name(),
-                wall / base_wall,
-                cpu / base_cpu
-            );
-        }
+    for (network, name, [p10, wall, cpu], [times_wall, times_cpu]) in runs(runtimes, rounds) {
+        println!(
+            "| {name} | {} | {p10:.1} | {wall:.1} | {cpu:.1} | {times_wall:.2} | {times_cpu:.2} |",
+            network.name()
+        );
     }
     print_steps(runtimes, rounds);
     println!("\n## One `run true`, host network: memory and system calls\n");
     println!("| runtime | peak RSS KiB | system calls | processes | threads |\n|---|---|---|---|---|");
-    for (runtime, (rss, counts)) in runtimes.iter().zip(counts) {
-        println!("| {} | {rss} | {} | {} | {} |", runtime.name, counts.system_calls, counts.processes, counts.threads);
+    for (name, (rss, counts)) in names(runtimes).zip(counts) {
+        println!("| {name} | {rss} | {} | {} | {} |", counts.system_calls, counts.processes, counts.threads);
     }
+    println!();
+    for (network, name, _, [wall, cpu]) in runs(runtimes, rounds).filter(|(_, name, ..)| *name != FLOOR) {
+        println!("{}: {name} is {wall:.2} x floor in wall, {cpu:.2} x in CPU", network.name());
+    }
+}
+
+const FLOOR: &str = "floor";
+
+/// The floor first.
+fn names(runtimes: &[Runtime]) -> impl Iterator<Item = &str> {
+    std::iter::once(FLOOR).chain(runtimes.iter().map(|runtime| runtime.name.as_str()))
+}
+
+/// For each network and runtime: the tenth percentile and median of the wall time, the median of the CPU time, and how often
+/// the floor's medians go into those of wall and CPU.
+fn runs<'a>(
+    runtimes: &'a [Runtime],
+    rounds: &'a Rounds,
+) -> impl Iterator<Item = (Network, &'a str, [f64; 3], [f64; 2])> {
+    Network::ALL.into_iter().enumerate().flat_map(move |(position, network)| {
+        let all = std::iter::once(&rounds.floor).chain(rounds.samples.iter().map(|samples| &samples.run));
+        let floor = figures(&rounds.floor[position]);
+        names(runtimes).zip(all).map(move |(name, run)| {
+            let own = figures(&run[position]);
+            (network, name, own, [own[1] / floor[1], own[2] / floor[2]])
+        })
+    })
+}
+
+fn figures(samples: &[Sample]) -> [f64; 3] {
+    [percentile(samples, 10, |s| s.wall), percentile(samples, 50, |s| s.wall), percentile(samples, 50, |s| s.cpu)]
 }
 
 fn print_steps(runtimes: &[Runtime], rounds: &Rounds) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::bundle::{self, Bundle, Network};
+use crate::floor::Floor;
 use crate::measure::{Sample, sample};
 use crate::runtime::Runtime;
 
@@ -20,17 +21,26 @@ pub struct Samples {
 }
 
 pub struct Rounds {
+    /// Per [`Network::ALL`].
+    pub floor: [Vec<Sample>; 2],
     /// In the order of the runtimes.
     pub samples: Vec<Samples>,
     pub count: usize,
 }
 
 impl Rounds {
-    pub fn measure(runtimes: &[Runtime], bundle: &Bundle, count: usize) -> Result<Self> {
+    pub fn measure(runtimes: &[Runtime], floor: &Floor, bundle: &Bundle, count: usize) -> Result<Self> {
+        let mut floor_samples = [Vec::new(), Vec::new()];
         let mut samples: Vec<Samples> = runtimes.iter().map(|_| Samples::default()).collect();
         // Round 0 warms the caches and is not kept.
         for round in 0..=count {
             eprint!("\rround {round} of {count}");
+            for (network, kept) in Network::ALL.into_iter().zip(&mut floor_samples) {
+                let sample = sample(&floor.run(bundle, network))?;
+                if round > 0 {
+                    kept.push(sample);
+                }
+            }
             for offset in 0..runtimes.len() {
                 // Each round begins with another runtime.
                 let index = (round + offset) % runtimes.len();
@@ -40,7 +50,7 @@ impl Rounds {
             }
         }
         eprintln!();
-        Ok(Self { samples, count })
+        Ok(Self { floor: floor_samples, samples, count })
     }
 }
 
