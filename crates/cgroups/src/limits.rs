@@ -445,8 +445,9 @@ fn huge_pages(resources: &Resources, file: &str) -> Result<Vec<Setting>, Refusal
     for (index, page) in resources.hugepage_limits.iter().enumerate() {
         let size = &page.page_size;
         let digits = size.trim_end_matches("KB").trim_end_matches("MB").trim_end_matches("GB");
-        let is_size =
-            digits.len() + 2 == size.len() && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let is_size = digits.len() + 2 == size.len()
+            && digits.bytes().all(|b| b.is_ascii_digit())
+            && !matches!(digits.bytes().next(), None | Some(b'0'));
         if !is_size {
             return Err(Refusal::new(
                 format!("/{index}/pageSize"),

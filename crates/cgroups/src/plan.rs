@@ -12,6 +12,10 @@ use crate::writes::{self, Write};
 const RESOURCES: &str = "/linux/resources";
 const CGROUPS_PATH: &str = "/linux/cgroupsPath";
 
+/// What the kernel takes as a path and as a name in it, in bytes (path_resolution(7)).
+const PATH_LEN_MAX: usize = 4095;
+const NAME_LEN_MAX: usize = 255;
+
 /// Who makes the container's cgroup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manager {
@@ -74,6 +78,9 @@ pub fn plan(spec: &Spec, id: &str, layout: &Layout, manager: Manager) -> Result<
         let remedy = "mount the cgroup filesystem, or use --cgroup-manager=disabled";
         return Err(Refusal::new(CGROUPS_PATH, "this host has no cgroup hierarchy mounted", remedy));
     }
+    if dirs.iter().any(|dir| dir.path.as_os_str().len() > PATH_LEN_MAX - NAME_LEN_MAX) {
+        return Err(refused_path(&path, "is too long for a path below the hierarchies", "use a shorter one"));
+    }
     let lowered = writes::lower(resources, &dirs, RESOURCES)?;
     let wanted = match (layout.mode(), &layout.unified) {
         // Statistics need the controllers too.
@@ -129,7 +136,7 @@ fn cgroup_path(configured: Option<&str>, id: &str) -> Result<String, Refusal> {
         if component.contains(|c: char| c.is_control()) {
             return Err(refused_path(configured, "has a control character", "use printable characters"));
         }
-        if component.len() > 255 {
+        if component.len() > NAME_LEN_MAX {
             return Err(refused_path(configured, "has a name of more than 255 bytes", "use a shorter name"));
         }
         path.push('/');
@@ -486,6 +493,7 @@ mod tests {
             (json!({"memory": {"limit": 4096, "swap": 2048}}), "/memory/swap"),
             (json!({"memory": {"limit": -2}}), "/memory/limit"),
             (json!({"hugepageLimits": [{"pageSize": "../2MB", "limit": 1}]}), "/hugepageLimits/0/pageSize"),
+            (json!({"hugepageLimits": [{"pageSize": "02MB", "limit": 1}]}), "/hugepageLimits/0/pageSize"),
             (json!({"rdma": {"a b": {}}}), "/rdma"),
         ];
         for (resources, pointer) in cases {
@@ -507,6 +515,9 @@ mod tests {
             assert_eq!(cgroup_path(Some(path), "id").unwrap_err().pointer, CGROUPS_PATH);
         }
         assert!(cgroup_path(None, "..").is_err());
+        let linux = json!({"cgroupsPath": "x/".repeat(2000)});
+        let long = serde_json::from_value(json!({"ociVersion": "1.3.0", "linux": linux})).unwrap();
+        assert_eq!(plan(&long, "c1", &v2(), Manager::Cgroupfs).unwrap_err().pointer, CGROUPS_PATH);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use program::{Op, ProgramBuilder, Slot};
 use resctrl::ResctrlRecord;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
-use spec::{Linux, NamespaceType, Refusal, Spec, State, Status};
+use spec::{Linux, NamespaceType, Refusal, Spec, State, Status, token};
 use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, StateRoot, Undo};
 
 use crate::container::{Container, state_of};
@@ -133,7 +133,7 @@ impl Runtime {
         )?;
         plan.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let joined = namespaces::open_joins(&plan.namespaces)?;
-        refuse_own_mounts(&joined)?;
+        refuse_own_namespaces(&spec, &joined)?;
         Ok(Request { id, config, spec, plan, host, joined, options, preserve_fds, bundle, rootfs })
     }
 
@@ -240,12 +240,32 @@ fn to_value(part: &impl Serialize) -> Result<serde_json::Value, Error> {
     serde_json::to_value(part).map_err(|error| Error::Other(format!("the record of the container: {error}")))
 }
 
-/// Joining a mount namespace changes its root, and this one is the host's.
-fn refuse_own_mounts(joined: &[Joined]) -> Result<(), Refusal> {
-    if joined.iter().any(|joined| joined.own && joined.kind == NamespaceType::Mount) {
-        let problem = "the mount namespace to be joined is the runtime's own";
-        let remedy = "leave the entry out to share it, or its `path` to get a new one";
-        return Err(Refusal::new("/linux/namespaces", problem, remedy));
+/// A namespace that is joined may turn out to be the runtime's own. What the configuration would change in it is the host's:
+/// the root of a mount namespace, names, kernel parameters, network devices.
+fn refuse_own_namespaces(spec: &Spec, joined: &[Joined]) -> Result<(), Refusal> {
+    let own = |kind| joined.iter().any(|joined| joined.own && joined.kind == kind);
+    let refuse = |pointer: String, kind: NamespaceType| {
+        let problem = format!("the {kind} namespace to be joined is the runtime's own");
+        let remedy = "give linux.namespaces another one, or none to share it and take this out";
+        Err(Refusal::new(pointer, problem, remedy))
+    };
+    if own(NamespaceType::Mount) {
+        return refuse("/linux/namespaces".to_owned(), NamespaceType::Mount);
+    }
+    for (pointer, name) in [("/hostname", &spec.hostname), ("/domainname", &spec.domainname)] {
+        if name.is_some() && own(NamespaceType::Uts) {
+            return refuse(pointer.to_owned(), NamespaceType::Uts);
+        }
+    }
+    let linux = spec.linux.iter();
+    for key in linux.clone().flat_map(|linux| linux.sysctl.keys()) {
+        let kind = spec::sysctl::file(key).and_then(|file| spec::sysctl::namespace(&file));
+        if let Some(kind) = kind.filter(|kind| own(*kind)) {
+            return refuse(format!("/linux/sysctl/{}", token(key)), kind);
+        }
+    }
+    if own(NamespaceType::Network) && linux.flat_map(|linux| &linux.net_devices).next().is_some() {
+        return refuse("/linux/netDevices".to_owned(), NamespaceType::Network);
     }
     Ok(())
 }
@@ -388,10 +408,6 @@ fn move_net_devices(request: &Request<'_>, pid: i32) -> Result<(), Error> {
     let devices = &request.plan.namespaces.net_devices;
     if devices.is_empty() {
         return Ok(());
-    }
-    if request.plan.namespaces.host_network(&request.joined) {
-        let problem = "the container's network namespace is the host's own";
-        return Err(Refusal::new("/linux/netDevices", problem, "give it another one, or take the devices out").into());
     }
     if let Some(joined) = request.joined.iter().find(|joined| joined.kind == NamespaceType::Network) {
         return Ok(namespaces::move_devices(devices, joined.fd.as_fd())?);

@@ -178,7 +178,7 @@ fn sysctls(linux: &Linux) -> Result<Vec<(String, String)>, Refusal> {
     let file = |key: &String| {
         spec::sysctl::file(key).ok_or_else(|| {
             Refusal::new(
-                format!("/linux/sysctl/{key}"),
+                format!("/linux/sysctl/{}", spec::token(key)),
                 "is no name of a kernel parameter",
                 "write it as in sysctl.conf(5)",
             )

@@ -17,8 +17,9 @@ impl Runtime {
     /// Changes limits; what is absent or 0 stays as it is.
     ///
     /// # Errors
-    /// The container has stopped, or a limit cannot be had.
+    /// The container has stopped, or a limit makes no sense or cannot be had.
     pub fn update(&self, id: &str, resources: &Resources, rdt: &IntelRdtUpdate) -> Result<(), Error> {
+        resources.validate().map_err(|refusal| Error::Other(refusal.in_document("resources")))?;
         let (entry, container) = self.find_locked(id)?;
         if container.status(&entry)? == Status::Stopped {
             return Err(Error::NotRunning);

@@ -5,7 +5,7 @@
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
-use spec::{Linux, NamespaceType, NetworkMode, Refusal};
+use spec::{Linux, NamespaceType, NetworkMode, Refusal, token};
 
 use crate::apply::{Error, in_thread};
 use crate::plan::kind_flag;
@@ -30,7 +30,7 @@ pub struct NetDevice {
 pub(crate) fn plan(linux: &Linux, network: &NetworkMode) -> Result<Vec<NetDevice>, Refusal> {
     let mut devices: Vec<NetDevice> = Vec::new();
     for (host, device) in &linux.net_devices {
-        let pointer = format!("/linux/netDevices/{host}");
+        let pointer = format!("/linux/netDevices/{}", token(host));
         if *network == NetworkMode::Host {
             let remedy = "add {\"type\": \"network\"} to linux.namespaces";
             return Err(Refusal::new(
@@ -55,10 +55,11 @@ pub(crate) fn plan(linux: &Linux, network: &NetworkMode) -> Result<Vec<NetDevice
     Ok(devices)
 }
 
-/// dev_valid_name in the kernel's net/core/dev.c.
+/// dev_valid_name in the kernel's net/core/dev.c; the only `%` there can be is that of one `%d` (__dev_alloc_name).
 fn is_name(name: &str) -> bool {
     let forbidden = |c: char| c == '/' || c == ':' || c.is_whitespace();
-    !name.is_empty() && name.len() <= NAME_MAX && name != "." && name != ".." && !name.contains(forbidden)
+    let template = name.matches('%').count() <= usize::from(name.contains("%d"));
+    !name.is_empty() && name.len() <= NAME_MAX && name != "." && name != ".." && !name.contains(forbidden) && template
 }
 
 /// Moves the devices into a network namespace, gives them back their addresses and brings them up.
@@ -123,6 +124,8 @@ mod tests {
             (r#"{"eth1":{"name":"a/b"}}"#, "no name"),
             (r#"{"eth1":{"name":"sixteen_bytes_xx"}}"#, "no name"),
             (r#"{"..":{}}"#, "no name"),
+            (r#"{"eth%":{}}"#, "no name"),
+            (r#"{"eth1":{"name":"e%d%d"}}"#, "no name"),
             (r#"{"eth1":{"name":"x"},"eth2":{"name":"x"}}"#, "another device"),
         ] {
             let refusal = planned(devices, &NetworkMode::New).unwrap_err();

@@ -96,7 +96,7 @@ pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
             "join the user namespace that owns it, or make a new time namespace",
         ));
     }
-    let id_maps = if new_user { Some(IdMaps::new(&linux.uid_mappings, &linux.gid_mappings)?) } else { None };
+    let id_maps = if new_user { Some(id_maps(&linux)?) } else { None };
     let new_time = is_new(NamespaceType::Time);
     let new_cgroup = is_new(NamespaceType::Cgroup);
     let join_pid = joins.iter().any(|join| join.kind == NamespaceType::Pid);
@@ -133,6 +133,17 @@ pub fn plan_exec(spec: &Spec) -> (u64, bool) {
     let all = kinds.fold(0, |flags, kind| flags | kind_flag(kind));
     let pid = kind_flag(NamespaceType::Pid);
     (all & !pid, all & pid != 0)
+}
+
+/// The maps of a new user namespace, in which init is root while it sets the container up.
+fn id_maps(linux: &spec::Linux) -> Result<IdMaps, Refusal> {
+    for (list, mappings) in [("uidMappings", &linux.uid_mappings), ("gidMappings", &linux.gid_mappings)] {
+        if !mappings.iter().any(|mapping| mapping.container_id == 0) {
+            let problem = "the container's id 0 is not mapped, and it takes root inside to set the container up";
+            return Err(Refusal::new(format!("/linux/{list}"), problem, "add a mapping with containerID 0"));
+        }
+    }
+    IdMaps::new(&linux.uid_mappings, &linux.gid_mappings)
 }
 
 /// Lines of `/proc/<pid>/timens_offsets` (time_namespaces(7)).
@@ -195,6 +206,16 @@ mod tests {
             ))
             .is_err()
         );
+    }
+
+    #[test]
+    fn a_new_user_namespace_has_a_root() {
+        let root = r#"[{"containerID":0,"hostID":1000,"size":1}]"#;
+        let user = r#"[{"containerID":1,"hostID":1001,"size":9}]"#;
+        for (uids, gids, pointer) in [(user, root, "/linux/uidMappings"), (root, user, "/linux/gidMappings")] {
+            let linux = format!(r#"{{"namespaces":[{{"type":"user"}}],"uidMappings":{uids},"gidMappings":{gids}}}"#);
+            assert_eq!(planned(&linux).unwrap_err().pointer, pointer);
+        }
     }
 
     #[test]

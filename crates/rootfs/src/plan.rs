@@ -147,8 +147,8 @@ impl RootfsPlan {
 /// Plans a container's root file system.
 ///
 /// # Errors
-/// Refuses mounts over `/` or inside `/proc`, mounts that lack a type or a source, and a user namespace without a mount
-/// namespace.
+/// Refuses mounts and devices over `/` or inside `/proc`, mounts that lack a type or a source, and a user namespace without a
+/// mount namespace.
 pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
     let own_mounts = spec.namespace(NamespaceType::Mount).is_some();
     if input.user_namespace && !own_mounts {
@@ -178,7 +178,7 @@ pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
         root_propagation,
         read_only: spec.root.as_ref().is_some_and(|root| root.readonly),
         mounts: mounts::plan(spec, input, host_propagation)?,
-        devices: devices::plan(spec, input),
+        devices: devices::plan(spec, input)?,
         masked: hidden("maskedPaths", &linux.masked_paths)?,
         read_only_paths: hidden("readonlyPaths", &linux.readonly_paths)?,
         entry: match input.no_pivot {

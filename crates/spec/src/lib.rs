@@ -37,7 +37,7 @@ pub use process::{
     SchedulerFlag, SchedulerPolicy, User,
 };
 pub use read::{MAX_SIZE, ReadError};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, token};
 pub use resources::{
     BlockIo, Cpu, DeviceRule, DeviceRuleType, HugepageLimit, InterfacePriority, Memory, Network, Pids, Rdma, Resources,
     ThrottleDevice, WeightDevice,

@@ -29,6 +29,6 @@ impl Refusal {
 }
 
 /// One reference token of a JSON pointer: RFC 6901 escapes `~` and `/`.
-pub(crate) fn token(key: &str) -> String {
+pub fn token(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

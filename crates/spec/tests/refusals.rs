@@ -77,7 +77,13 @@ fn process() {
             "/process/rlimits/0",
             "above the hard",
         ),
+        ("/process/user/umask", json!(0o1000), "/process/user/umask", "512 (01000) has more"),
+        ("/process/user/additionalGids", json!(vec![0; 65537]), "/process/user/additionalGids", "65537 groups"),
+        ("/process/cwd", json!(format!("/{}", "x".repeat(4095))), "/process/cwd", "4096 bytes"),
+        ("/process/env", json!(["A=b", format!("A={}", "x".repeat(2 << 20))]), "/process/env/1", "2097154 bytes"),
+        ("/process/args", json!(vec!["x".repeat(100_000); 70]), "/process/args", "args and env have 7000080 bytes"),
         ("/process/oomScoreAdj", json!(1001), "/process/oomScoreAdj", "1001 is out of range"),
+        ("/process/oomScoreAdj", json!(i32::MIN), "/process/oomScoreAdj", "is out of range"),
         (
             "/process/ioPriority",
             json!({"class": "IOPRIO_CLASS_BE", "priority": 8}),
@@ -93,6 +99,7 @@ fn process() {
 fn scheduling() {
     let at = |property: &str| format!("/process/scheduler/{property}");
     for (scheduler, property, problem) in [
+        (json!({"policy": "SCHED_ISO"}), "policy", "no kernel"),
         (json!({"policy": "SCHED_OTHER", "nice": 20}), "nice", "20 is out of range"),
         (json!({"policy": "SCHED_FIFO", "nice": -21, "priority": 1}), "nice", "-21 is out of range"),
         (json!({"policy": "SCHED_FIFO"}), "priority", "0 is out of range for SCHED_FIFO"),
@@ -127,6 +134,13 @@ fn scheduling() {
             "flags",
             "exclude each other",
         ),
+        (
+            json!({"mode": "MPOL_INTERLEAVE", "nodes": "0", "flags": ["MPOL_F_NUMA_BALANCING"]}),
+            "flags",
+            "MPOL_F_NUMA_BALANCING does not go with MPOL_INTERLEAVE",
+        ),
+        (json!({"mode": "MPOL_LOCAL", "flags": ["MPOL_F_STATIC_NODES"]}), "flags", "does not go with MPOL_LOCAL"),
+        (json!({"mode": "MPOL_PREFERRED", "flags": ["MPOL_F_STATIC_NODES"]}), "flags", "does not go with"),
     ] {
         refused(with("/linux/memoryPolicy", policy).validate(), &format!("/linux/memoryPolicy/{property}"), problem);
     }
@@ -149,7 +163,17 @@ fn root_names_mounts_hooks_annotations() {
         ("/root", json!({}), "/root/path", "missing or empty"),
         ("/hostname", json!("x".repeat(65)), "/hostname", "65 bytes"),
         ("/linux/namespaces", json!([{"type": "pid"}]), "/hostname", "UTS namespace"),
+        ("/root/path", json!("x".repeat(4096)), "/root/path", "4096 bytes"),
         ("/mounts/1", json!({"type": "proc"}), "/mounts/1/destination", "missing or empty"),
+        ("/mounts/0/destination", json!("x/".repeat(2048)), "/mounts/0/destination", "4096 bytes"),
+        ("/mounts/0/source", json!("x/".repeat(2048)), "/mounts/0/source", "4096 bytes"),
+        ("/hooks", json!({"poststop": [{"path": format!("/{}", "a".repeat(4095))}]}), "/hooks/poststop/0/path", "4096"),
+        (
+            "/hooks",
+            json!({"poststop": [{"path": "/a", "args": ["a", "x".repeat(2 << 20)]}]}),
+            "/hooks/poststop/0/args/1",
+            "2097152 bytes",
+        ),
         (
             "/mounts/0/uidMappings",
             json!([{"containerID": 0, "hostID": 0, "size": 1}]),
@@ -184,7 +208,21 @@ fn linux() {
             "/linux/namespaces/3/path",
             "not an absolute path",
         ),
+        (
+            "/linux/namespaces/3",
+            json!({"type": "ipc", "path": format!("/{}", "x".repeat(4095))}),
+            "/linux/namespaces/3/path",
+            "4096 bytes",
+        ),
         ("/linux/cgroupsPath", json!("/a/../b"), "/linux/cgroupsPath", "`..`"),
+        (
+            "/linux/devices",
+            json!([{"path": "/a", "type": "c", "major": 1}, {"path": "/a", "type": "b", "major": 1}]),
+            "/linux/devices/1",
+            "device 0 has the same path",
+        ),
+        ("/linux/devices", json!([{"path": "/a", "type": "p", "uid": u32::MAX}]), "/linux/devices/0/uid", "not an id"),
+        ("/linux/devices", json!([{"path": "/a", "type": "p", "gid": u32::MAX}]), "/linux/devices/0/gid", "not an id"),
         ("/linux/devices", json!([{"path": "fuse", "type": "c"}]), "/linux/devices/0/path", "not an absolute"),
         ("/linux/devices", json!([{"path": "/a", "type": "c", "major": -1}]), "/linux/devices/0/major", "-1"),
         (
@@ -204,26 +242,8 @@ fn linux() {
             "1000000000",
         ),
         ("/linux/timeOffsets", json!({"boottime": {"secs": 1}}), "/linux/timeOffsets", "only a new time namespace"),
-        (
-            "/linux/resources",
-            json!({"devices": [{"allow": true, "access": "rx"}]}),
-            "/linux/resources/devices/0/access",
-            "`rx`",
-        ),
-        (
-            "/linux/resources",
-            json!({"devices": [{"allow": true, "major": -2}]}),
-            "/linux/resources/devices/0/major",
-            "-2",
-        ),
-        (
-            "/linux/resources",
-            json!({"hugepageLimits": [{"limit": 1}]}),
-            "/linux/resources/hugepageLimits/0/pageSize",
-            "``",
-        ),
-        ("/linux/resources", json!({"rdma": {"a b": {}}}), "/linux/resources/rdma/a b", "RDMA"),
-        ("/linux/resources", json!({"unified": {"../x": "1"}}), "/linux/resources/unified/..~1x", "`../x`"),
+        ("/linux/timeOffsets", json!({"monotonic": {"secs": i64::MIN}}), "/linux/timeOffsets/monotonic/secs", "clocks"),
+        ("/linux/timeOffsets", json!({"monotonic": {"secs": i64::MAX}}), "/linux/timeOffsets/monotonic/secs", "clocks"),
     ] {
         refused(with(at, value).validate(), pointer, problem);
     }
@@ -231,8 +251,75 @@ fn linux() {
     document["linux"] = json!({"namespaces": [{"type": "uts"}], "maskedPaths": ["/proc/kcore"]});
     let spec = Spec::from_bytes(document.to_string().as_bytes()).unwrap();
     refused(spec.validate(), "/linux/maskedPaths", "shares the host's mount namespace");
-    let fifo = json!([{"path": "/p", "type": "p", "major": -1}]);
+    let fifo = json!([{"path": "/p", "type": "p", "major": -1}, {"path": "/p", "type": "p", "minor": 3}]);
     assert_eq!(with("/linux/devices", fifo).validate(), Ok(()));
+}
+
+#[test]
+fn resources() {
+    let throttle = |major: i64, minor: i64| json!([{"major": major, "minor": minor, "rate": 1}]);
+    for (resources, place, problem) in [
+        (json!({"devices": [{"allow": true, "access": "rx"}]}), "devices/0/access", "`rx`"),
+        (json!({"devices": [{"allow": true, "major": -2}]}), "devices/0/major", "-2"),
+        (json!({"cpu": {"period": 999}}), "cpu/period", "999 is out of range"),
+        (json!({"cpu": {"period": 1_000_001}}), "cpu/period", "1000001 is out of range"),
+        (json!({"cpu": {"quota": 999}}), "cpu/quota", "999 is out of range"),
+        (json!({"cpu": {"quota": i64::MAX}}), "cpu/quota", "is out of range"),
+        (json!({"cpu": {"quota": 5000, "burst": 5001}}), "cpu/burst", "5001 is above quota, 5000"),
+        (json!({"cpu": {"idle": 2}}), "cpu/idle", "2 is out of range"),
+        (json!({"cpu": {"idle": -1}}), "cpu/idle", "-1 is out of range"),
+        (json!({"cpu": {"realtimeRuntime": 9, "realtimePeriod": 8}}), "cpu/realtimeRuntime", "above realtimePeriod, 8"),
+        (json!({"blockIO": {"weight": 1001}}), "blockIO/weight", "1001 is out of range"),
+        (json!({"blockIO": {"leafWeight": 1001}}), "blockIO/leafWeight", "1001 is out of range"),
+        (json!({"blockIO": {"weightDevice": [{"weight": 1001}]}}), "blockIO/weightDevice/0/weight", "1001"),
+        (json!({"blockIO": {"weightDevice": [{"leafWeight": 1001}]}}), "blockIO/weightDevice/0/leafWeight", "1001"),
+        (json!({"blockIO": {"weightDevice": [{"major": 8}]}}), "blockIO/weightDevice/0", "no weight"),
+        (json!({"blockIO": {"weightDevice": [{"major": -1, "weight": 9}]}}), "blockIO/weightDevice/0/major", "-1"),
+        (
+            json!({"blockIO": {"throttleReadBpsDevice": throttle(4096, 0)}}),
+            "blockIO/throttleReadBpsDevice/0/major",
+            "4096",
+        ),
+        (
+            json!({"blockIO": {"throttleWriteBpsDevice": throttle(-1, 0)}}),
+            "blockIO/throttleWriteBpsDevice/0/major",
+            "-1",
+        ),
+        (
+            json!({"blockIO": {"throttleReadIOPSDevice": throttle(8, -1)}}),
+            "blockIO/throttleReadIOPSDevice/0/minor",
+            "-1",
+        ),
+        (
+            json!({"blockIO": {"throttleWriteIOPSDevice": throttle(8, 1 << 20)}}),
+            "blockIO/throttleWriteIOPSDevice/0/minor",
+            "1048576",
+        ),
+        (json!({"hugepageLimits": [{"limit": 1}]}), "hugepageLimits/0/pageSize", "``"),
+        (json!({"rdma": {"a b": {}}}), "rdma/a b", "RDMA"),
+        (json!({"rdma": {"mlx5_1": {}}}), "rdma/mlx5_1", "no limit"),
+        (json!({"unified": {"../x": "1"}}), "unified/..~1x", "`../x`"),
+    ] {
+        refused(with("/linux/resources", resources).validate(), &format!("/linux/resources/{place}"), problem);
+    }
+    for list in ["-", ",", " ", "a", "3-1", "0-", "1-2-3", "0:1", "0-3:2/0", "0-3:3/2", "4294967296", "0x1", "٣"] {
+        for property in ["cpus", "mems"] {
+            let resources = with("/linux/resources", json!({"cpu": {property: list}}));
+            refused(resources.validate(), &format!("/linux/resources/cpu/{property}"), "not a list of numbers");
+        }
+    }
+    for good in [
+        json!({"cpu": {"period": 0, "quota": -1, "burst": 7, "idle": 1, "shares": 0, "realtimePeriod": 0, "realtimeRuntime": 0}}),
+        json!({"cpu": {"period": 1000, "quota": 1000, "burst": 1000, "realtimePeriod": 5, "realtimeRuntime": -1}}),
+        json!({"cpu": {"cpus": "0-3,7, 9-31:2/4", "mems": "all"}}),
+        json!({"cpu": {"cpus": "0-N", "mems": ""}}),
+        json!({"blockIO": {"weight": 0, "leafWeight": 1000, "weightDevice": [{"weight": 0}]}}),
+    ] {
+        assert_eq!(with("/linux/resources", good.clone()).validate(), Ok(()), "{good}");
+    }
+    // The document of `update` has no pointer to stand below.
+    let document = spec::Resources::from_bytes(br#"{"cpu": {"idle": 2}}"#).unwrap();
+    assert_eq!(document.validate().unwrap_err().pointer, "/cpu/idle");
 }
 
 #[test]
@@ -258,6 +345,11 @@ fn sysctl_needs_its_namespace() {
         refused(with("/linux/sysctl", json!({key: "1"})).validate(), &pointer, problem);
     }
     assert_eq!(with("/linux/sysctl", json!({"kernel.domainname": "a"})).validate(), Ok(()));
+    let twice = json!({"kernel.domainname": "a", "kernel/domainname": "b"});
+    refused(with("/linux/sysctl", twice).validate(), "/linux/sysctl/kernel~1domainname", "the same parameter");
+    let other_name = with("/linux/sysctl", json!({"kernel.hostname": "bag"}));
+    refused(other_name.validate(), "/linux/sysctl/kernel.hostname", "`bag` is not what hostname says");
+    assert_eq!(with("/linux/sysctl", json!({"kernel.hostname": "box"})).validate(), Ok(()));
     let joined = json!({"sysctl": {"net.core.somaxconn": "1"}, "namespaces": [{"type": "uts"}, {"type": "network", "path": "/n"}]});
     assert_eq!(with("/linux", joined).validate(), Ok(()));
 }

@@ -85,11 +85,14 @@ fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
     let failed = |error: std::io::Error| Error::File { verb: "read", path: file.to_owned(), error: error.into() };
-    if file.as_os_str() != "-" {
-        return std::fs::read(file).map_err(failed);
-    }
     let mut document = Vec::new();
-    std::io::stdin().read_to_end(&mut document).map_err(failed)?;
+    // One byte more than is parsed: the file may be a device without an end.
+    let limit = spec::MAX_SIZE as u64 + 1;
+    if file.as_os_str() == "-" {
+        std::io::stdin().take(limit).read_to_end(&mut document).map_err(failed)?;
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut document)).map_err(failed)?;
+    }
     Ok(document)
 }
 

@@ -66,6 +66,26 @@ fn a_namespace_of_another_kind_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn what_would_change_the_hosts_own_namespace_is_refused() {
+    for (kind, file, place, value, pointer) in [
+        ("uts", "uts", "hostname", json!("not-the-host"), "/hostname"),
+        ("uts", "uts", "domainname", json!("not-the-host"), "/domainname"),
+        ("ipc", "ipc", "sysctl", json!({"kernel.shmmax": "1"}), "/linux/sysctl/kernel.shmmax"),
+        ("network", "net", "sysctl", json!({"net.ipv4.ip_forward": "1"}), "/linux/sysctl/net.ipv4.ip_forward"),
+        ("network", "net", "netDevices", json!({"lo": {}}), "/linux/netDevices"),
+        ("mount", "mnt", "sysctl", json!({}), "/linux/namespaces"),
+    ] {
+        let mut bundle = Bundle::new(FOREVER);
+        bundle.config.as_object_mut().unwrap().remove("hostname");
+        bundle.namespace(kind, Some(format!("/proc/self/ns/{file}")));
+        let object = if pointer.starts_with("/linux") { &mut bundle.config["linux"] } else { &mut bundle.config };
+        object[place] = value;
+        let error = bundle.try_create().unwrap_err().to_string();
+        assert!(error.contains(&format!("config.json: {pointer}: ")), "{error}");
+    }
+}
+
+#[test]
 fn clocks_are_offset() {
     let mut bundle = Bundle::new("read up idle < /proc/uptime; echo $up > /out");
     bundle.namespace("time", None);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::makedev;
-use spec::{Device, DeviceType, Spec};
+use spec::{Device, DeviceType, Refusal, Spec};
 
 use crate::path::inside;
 use crate::plan::PlanInput;
@@ -38,7 +38,7 @@ pub(crate) struct Node {
     pub(crate) dev: u64,
 }
 
-pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>) -> DevicePlan {
+pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<DevicePlan, Refusal> {
     let dev = Path::new("dev");
     // What a bind mount shows there is somebody else's folder, very likely the host's /dev: nothing is made in it.
     let own_dev = !spec.mounts.iter().any(|mount| {
@@ -49,6 +49,8 @@ pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>) -> DevicePlan {
     let listed = spec.linux.iter().flat_map(|linux| &linux.devices).enumerate();
     let listed: Vec<Node> = listed
         .map(|(i, device)| node(i, device, bind))
+        .collect::<Result<Vec<Node>, Refusal>>()?
+        .into_iter()
         // The terminal multiplexer is always that of the container's own devpts.
         .filter(|node| node.target != Path::new("dev/ptmx"))
         .filter(|node| own_dev || !node.target.starts_with(dev))
@@ -57,7 +59,7 @@ pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>) -> DevicePlan {
         if own_dev { DEFAULT.iter().map(|device| default_node(device, bind)).collect() } else { vec![] };
     nodes.retain(|node| listed.iter().all(|other| other.target != node.target));
     nodes.extend(listed);
-    DevicePlan { own_dev, nodes }
+    Ok(DevicePlan { own_dev, nodes })
 }
 
 fn default_node(&(name, major, minor): &(&str, u32, u32), bind: bool) -> Node {
@@ -72,7 +74,17 @@ fn default_node(&(name, major, minor): &(&str, u32, u32), bind: bool) -> Node {
     }
 }
 
-fn node(index: usize, device: &Device, bind: bool) -> Node {
+fn node(index: usize, device: &Device, bind: bool) -> Result<Node, Refusal> {
+    let target = inside(&device.path);
+    // Where a node cannot be made it is bind-mounted, and would cover what is there.
+    if target.as_os_str().is_empty() || target == Path::new("dev") || target.starts_with("proc") {
+        let problem = format!("`{}` is no place for a device", device.path.display());
+        return Err(Refusal::new(
+            format!("/linux/devices/{index}/path"),
+            problem,
+            "make it elsewhere, such as in /dev",
+        ));
+    }
     let number = |number: i64| u32::try_from(number).unwrap_or(0);
     let dev = makedev(number(device.major), number(device.minor));
     let (kind, dev) = match device.kind {
@@ -80,14 +92,14 @@ fn node(index: usize, device: &Device, bind: bool) -> Node {
         DeviceType::Block => (S_IFBLK, dev),
         DeviceType::Fifo => (S_IFIFO, 0),
     };
-    Node {
+    Ok(Node {
         place: format!("linux.devices[{index}] {}", device.path.display()),
-        target: inside(&device.path),
+        target,
         // Anybody may make a FIFO, and the host has none there.
         bind: bind && device.kind != DeviceType::Fifo,
         mode: kind | device.file_mode.unwrap_or(0o666) & 0o7777,
         uid: device.uid.unwrap_or(0),
         gid: device.gid.unwrap_or(0),
         dev,
-    }
+    })
 }

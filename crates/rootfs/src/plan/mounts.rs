@@ -15,6 +15,9 @@ pub(crate) const PROC_SUPER_MAGIC: u32 = 0x9fa0;
 /// As many sources can be held open at once; a program has 256 slots, and other uses for them.
 const HELD_SOURCES_MAX: usize = 128;
 
+/// The longest key and value that fsconfig(2) takes, in bytes (strndup_user in fs/fsopen.c).
+const CONFIG_LEN_MAX: usize = 255;
+
 /// The files of procfs that may be covered: system-wide numbers that lxcfs and CRIU replace by the container's own.
 /// Anything else there could fool a runtime that writes to /proc (CVE-2019-16884, CVE-2019-19921).
 const COVERABLE: [&str; 10] = [
@@ -197,6 +200,7 @@ impl Planner<'_> {
     fn kind(&self, mount: &Mount, target: &Path, options: &mut Options, pointer: &str) -> Result<MountKind, Refusal> {
         if options.remount {
             let config = if options.bind.is_some() { vec![] } else { superblock_config(options) };
+            check_config(&config, pointer)?;
             return Ok(MountKind::Remount { config });
         }
         if let Some(recursive) = options.bind {
@@ -216,7 +220,9 @@ impl Planner<'_> {
             }
             Some(name @ ("cgroup" | "cgroup2")) => self.cgroup(name, pointer),
             Some(name) => {
-                Ok(MountKind::FileSystem { name: name.to_owned(), config: self.config(name, mount, options) })
+                let config = self.config(name, mount, options);
+                check_config(&config, pointer)?;
+                Ok(MountKind::FileSystem { name: name.to_owned(), config })
             }
         }
     }
@@ -303,6 +309,16 @@ impl Planner<'_> {
 fn superblock_config(options: &Options) -> Vec<(String, Option<String>)> {
     let flags = options.superblock.iter().map(|&flag| (flag.to_owned(), None));
     flags.chain(options.data.iter().cloned()).collect()
+}
+
+fn check_config(config: &[(String, Option<String>)], pointer: &str) -> Result<(), Refusal> {
+    let long = |text: &str| text.len() > CONFIG_LEN_MAX;
+    let too_long = |(key, value): &&(String, Option<String>)| long(key) || value.as_deref().is_some_and(long);
+    let Some((key, _)) = config.iter().find(too_long) else { return Ok(()) };
+    let property = if key == "source" { "source" } else { "options" };
+    let problem = format!("`{key:.40}` has more bytes than the kernel takes for a parameter of a file system");
+    let remedy = format!("use at most {CONFIG_LEN_MAX} for each name and each value");
+    Err(Refusal::new(format!("{pointer}/{property}"), problem, remedy))
 }
 
 /// procfs may be mounted at `/proc`, some of its files may be covered, and nothing else.

@@ -78,6 +78,13 @@ fn what_lacks_something_is_refused() {
         (json!({"destination": "/", "type": "tmpfs"}), "/mounts/0/destination"),
         (json!({"destination": "/x/..", "type": "tmpfs"}), "/mounts/0/destination"),
         (json!({"destination": "/sys/fs/cgroup", "type": "cgroup"}), "/mounts/0/type"),
+        (json!({"destination": "/x", "type": "tmpfs", "source": "x".repeat(256)}), "/mounts/0/source"),
+        (json!({"destination": "/x", "type": "tmpfs", "options": ["x".repeat(256)]}), "/mounts/0/options"),
+        (
+            json!({"destination": "/x", "type": "overlay", "options": [format!("lowerdir={}", "x".repeat(256))]}),
+            "/mounts/0/options",
+        ),
+        (json!({"destination": "/x", "options": ["remount", "x".repeat(256)]}), "/mounts/0/options"),
     ] {
         assert_eq!(mount(entry.clone()).unwrap_err(), pointer, "{entry}");
     }
@@ -87,6 +94,10 @@ fn what_lacks_something_is_refused() {
     assert_eq!(planned(config, &user).unwrap_err(), "/linux/namespaces");
     assert_eq!(refused(json!({"linux": {"maskedPaths": ["/x", "/"]}})), "/linux/maskedPaths/1");
     assert_eq!(refused(json!({"linux": {"readonlyPaths": ["/.."]}})), "/linux/readonlyPaths/0");
+    for path in ["/", "/dev", "/dev/../proc/kcore", "/proc"] {
+        let device = json!([{"path": path, "type": "c", "major": 1, "minor": 3}]);
+        assert_eq!(refused(json!({"linux": {"devices": device}})), "/linux/devices/0/path", "{path}");
+    }
     assert_eq!(planned(json!({}), &PlanInput { rootfs: Path::new("/"), ..input() }).unwrap_err(), "/root/path");
     let entry = json!({"destination": "/x", "source": "/x", "options": ["rbind", "shared"]});
     assert_eq!(refused(json!({"mounts": vec![entry; 129]})), "/mounts");

@@ -5,6 +5,9 @@ use crate::{IdMapping, Refusal};
 
 /// The most lines that an id map holds (Linux 4.15).
 const MAX_MAPPINGS: usize = 340;
+/// A map is written at once, and with less than a page (map_write in kernel/user_namespace.c): here the largest page that the
+/// processor has.
+const MAX_BYTES: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
 
 /// Whether a container id is mapped.
 pub(super) fn cover(mappings: &[IdMapping], id: u32) -> bool {
@@ -16,6 +19,12 @@ pub(super) fn check(mappings: &[IdMapping], pointer: &str) -> Checked {
     if mappings.len() > MAX_MAPPINGS {
         let problem = format!("{} ranges are more than the kernel takes", mappings.len());
         return Err(Refusal::new(pointer, problem, format!("use at most {MAX_MAPPINGS}")));
+    }
+    let line = |map: &IdMapping| format!("{} {} {}\n", map.container_id, map.host_id, map.size).len();
+    let bytes: usize = mappings.iter().map(line).sum();
+    if bytes >= MAX_BYTES {
+        let problem = format!("the map has {bytes} bytes as text, and the kernel takes less than {MAX_BYTES}");
+        return Err(Refusal::new(pointer, problem, "use fewer ranges"));
     }
     for (i, mapping) in mappings.iter().enumerate() {
         let refuse = |problem: String, remedy: &str| Err(Refusal::new(format!("{pointer}/{i}"), problem, remedy));
@@ -79,6 +88,8 @@ mod tests {
             (vec![map(5, 0, 1), map(0, 100, 10)], "/u/1", "shares container ids with range 0"),
             (vec![map(0, 0, 10), map(10, 9, 1)], "/u/1", "shares host ids with range 0"),
             (vec![map(0, 0, 1); 341], "/u", "341 ranges"),
+            #[cfg(target_arch = "x86_64")]
+            (vec![map(1_000_000, 100_000, 1); 256], "/u", "4352 bytes as text"),
         ] {
             let refusal = check(&mappings, "/u").unwrap_err();
             assert_eq!(refusal.pointer, pointer);

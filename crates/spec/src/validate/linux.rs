@@ -1,15 +1,20 @@
 //! `linux`: namespaces and what only makes sense inside one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use super::process::INVALID_ID;
 use super::{Checked, absolute, id_mappings, resources, scheduling};
 use crate::refusal::token;
 use crate::{Device, DeviceType, IntelRdt, Linux, NamespaceType, Refusal, sysctl};
 
 /// The largest device numbers (`MKDEV`: 12 and 20 bits).
-const MAJOR_MAX: i64 = (1 << 12) - 1;
-const MINOR_MAX: i64 = (1 << 20) - 1;
+pub(super) const MAJOR_MAX: i64 = (1 << 12) - 1;
+pub(super) const MINOR_MAX: i64 = (1 << 20) - 1;
+
+/// The longest offset of a time namespace in seconds, half of what the kernel counts in nanoseconds (timens_set_offset in
+/// kernel/time/namespace.c).
+const OFFSET_MAX: i64 = i64::MAX / 1_000_000_000 / 2;
 
 pub(super) fn check(linux: &Linux) -> Checked {
     user_namespace(linux)?;
@@ -18,7 +23,13 @@ pub(super) fn check(linux: &Linux) -> Checked {
     cgroups_path(linux)?;
     namespaces(linux)?;
     for (i, entry) in linux.devices.iter().enumerate() {
-        device(entry, &format!("/linux/devices/{i}"))?;
+        let pointer = format!("/linux/devices/{i}");
+        device(entry, &pointer)?;
+        if let Some(j) = linux.devices.iter().take(i).position(|other| other.path == entry.path && !same(other, entry))
+        {
+            let problem = format!("device {j} has the same path, and is another one");
+            return Err(Refusal::new(pointer, problem, "keep one of them, or change a path"));
+        }
     }
     restricted_paths(linux, "maskedPaths", &linux.masked_paths)?;
     restricted_paths(linux, "readonlyPaths", &linux.readonly_paths)?;
@@ -54,7 +65,8 @@ fn user_namespace(linux: &Linux) -> Checked {
 }
 
 fn sysctls(linux: &Linux) -> Checked {
-    for key in linux.sysctl.keys() {
+    let mut seen = BTreeMap::new();
+    for (key, value) in &linux.sysctl {
         let pointer = format!("/linux/sysctl/{}", token(key));
         let Some(file) = sysctl::file(key) else {
             return Err(Refusal::new(pointer, "does not name a file of /proc/sys", "write it like net.core.somaxconn"));
@@ -68,6 +80,12 @@ fn sysctls(linux: &Linux) -> Checked {
                 format!("the container shares the host's {namespace} namespace: setting it would change the host");
             let remedy = format!("set it on the host, or add {{\"type\": \"{namespace}\"}} to linux.namespaces");
             return Err(Refusal::new(pointer, problem, remedy));
+        }
+        if let Some((other, first)) = seen.insert(file, (key, value))
+            && first != value
+        {
+            let problem = format!("`{other}` is the same parameter, with another value");
+            return Err(Refusal::new(pointer, problem, "keep one of them"));
         }
     }
     Ok(())
@@ -97,8 +115,20 @@ fn namespaces(linux: &Linux) -> Checked {
     Ok(())
 }
 
+/// Whether two entries ask for the same node.
+fn same(one: &Device, other: &Device) -> bool {
+    let number = |device: &Device| (device.kind != DeviceType::Fifo).then_some((device.major, device.minor));
+    one.kind == other.kind && number(one) == number(other)
+}
+
 fn device(device: &Device, pointer: &str) -> Checked {
     absolute(&device.path, || format!("{pointer}/path"))?;
+    for (name, id) in [("uid", device.uid), ("gid", device.gid)] {
+        if id == Some(INVALID_ID) {
+            let problem = format!("{INVALID_ID} is not an id: the kernel reads it as \"no change\"");
+            return Err(Refusal::new(format!("{pointer}/{name}"), problem, "use another id"));
+        }
+    }
     if device.kind == DeviceType::Fifo {
         return Ok(());
     }
@@ -155,6 +185,10 @@ fn time_offsets(linux: &Linux) -> Checked {
         if offset.nanosecs >= 1_000_000_000 {
             let problem = format!("{} nanoseconds are a second or more", offset.nanosecs);
             return Err(Refusal::new(format!("{pointer}/nanosecs"), problem, "carry them over to secs"));
+        }
+        if !(-OFFSET_MAX..OFFSET_MAX).contains(&offset.secs) {
+            let problem = format!("{} seconds are more than the kernel's clocks count", offset.secs);
+            return Err(Refusal::new(format!("{pointer}/secs"), problem, format!("use less than {OFFSET_MAX}")));
         }
     }
     // The offsets of a time namespace are fixed once a process is in it (time_namespaces(7)).

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checked, absolute, id_mappings, scheduling};
+use super::{Checked, absolute, id_mappings, scheduling, strings};
 use crate::{IdMapping, NamespaceType, Process, Refusal, Spec, User};
 
 /// What `setuid(2)` and the kernel's id maps read as "no id".
-const INVALID_ID: u32 = u32::MAX;
+pub(super) const INVALID_ID: u32 = u32::MAX;
+/// The permission bits, which are all that umask(2) reads.
+const UMASK_MAX: u32 = 0o777;
+/// `NGROUPS_MAX` (setgroups(2)).
+const GROUPS_MAX: usize = 65536;
 
 impl Process {
     /// Checks a process; `pointer` is its own place, such as `/process`, or empty for a process.json.
@@ -23,6 +27,7 @@ impl Process {
                 return Err(Refusal::new(format!("{pointer}/env/{i}"), problem, "give it a name and an `=`"));
             }
         }
+        strings(&self.args, &self.env, pointer)?;
         absolute(&self.cwd, || format!("{pointer}/cwd"))?;
         self.check_rlimits(pointer)?;
         if let Some(score) = self.oom_score_adj.filter(|score| !(-1000..=1000).contains(score)) {
@@ -65,6 +70,16 @@ fn user(user: &User, pointer: &str) -> Checked {
             let problem = format!("{id} is not an id: the kernel reads it as \"no change\"");
             return Err(Refusal::new(format!("{pointer}/user/{place}"), problem, "use another id"));
         }
+    }
+    if let Some(umask) = user.umask.filter(|umask| *umask > UMASK_MAX) {
+        let problem = format!("{umask} (0{umask:o}) has more than permission bits");
+        return Err(Refusal::new(format!("{pointer}/user/umask"), problem, format!("use at most {UMASK_MAX} (0777)")));
+    }
+    let groups = user.additional_gids.len();
+    if groups > GROUPS_MAX {
+        let problem = format!("{groups} groups are more than the kernel takes");
+        let remedy = format!("use at most {GROUPS_MAX}");
+        return Err(Refusal::new(format!("{pointer}/user/additionalGids"), problem, remedy));
     }
     Ok(())
 }

@@ -10,6 +10,11 @@ const TIME_MAX: u64 = i64::MAX as u64;
 
 pub(super) fn check(process: &Process, pointer: &str) -> Checked {
     if let Some(scheduler) = &process.scheduler {
+        if scheduler.policy == SchedulerPolicy::Iso {
+            // It has a number in linux/sched.h, and sched_setattr(2) refuses it.
+            let problem = "no kernel has an implementation of SCHED_ISO";
+            return Err(Refusal::new(format!("{pointer}/scheduler/policy"), problem, "use another policy"));
+        }
         priorities(scheduler, &format!("{pointer}/scheduler"))?;
         deadline(scheduler, &format!("{pointer}/scheduler"))?;
     }
@@ -83,6 +88,10 @@ pub(super) fn memory_policy(policy: &MemoryPolicy, pointer: &str) -> Checked {
         let problem = format!("{one} and {other} exclude each other");
         return Err(Refusal::new(format!("{pointer}/flags"), problem, "keep one of them"));
     }
+    if let Some(flag) = policy.flags.iter().find(|flag| !goes_with(**flag, policy)) {
+        let problem = format!("{flag} does not go with {mode} and these nodes");
+        return Err(Refusal::new(format!("{pointer}/flags"), problem, "remove it, or use MPOL_BIND with nodes"));
+    }
     match (mode, &policy.nodes) {
         (MemoryPolicyMode::Default | MemoryPolicyMode::Local, Some(nodes)) => {
             let problem = format!("{mode} takes no nodes, and these are `{nodes}`");
@@ -94,5 +103,17 @@ pub(super) fn memory_policy(policy: &MemoryPolicy, pointer: &str) -> Checked {
             format!("missing or empty, and {mode} needs nodes"),
             "name at least one node, such as `0`",
         )),
+    }
+}
+
+/// mpol_new and sanitize_mpol_flags in the kernel's mm/mempolicy.c.
+fn goes_with(flag: MemoryPolicyFlag, policy: &MemoryPolicy) -> bool {
+    match (flag, policy.mode) {
+        (MemoryPolicyFlag::NumaBalancing, mode) => {
+            matches!(mode, MemoryPolicyMode::Bind | MemoryPolicyMode::PreferredMany)
+        }
+        (_, MemoryPolicyMode::Local) => false,
+        (_, MemoryPolicyMode::Preferred) => policy.nodes.is_some(),
+        _ => true,
     }
 }
