@@ -353,8 +353,8 @@ pub(crate) fn attach(program: &[Instruction], cgroup: &OwnedFd, path: &Path) -> 
         }
     };
     let encoded = program.iter().map(|instruction| instruction.encode()).collect::<Vec<_>>();
-    let loaded = bpf::load(bpf::ProgramKind::CgroupDevice, "lightship_dev", &encoded).map_err(fail("load"))?;
-    bpf::attach(bpf::ProgramKind::CgroupDevice, cgroup, loaded).map_err(fail("attach"))
+    let loaded = bpf::load(bpf::Hook::Device, "lightship_dev", &encoded).map_err(fail("load"))?;
+    bpf::attach(bpf::Hook::Device, cgroup, loaded).map_err(fail("attach"))
 }
 
 #[cfg(test)]

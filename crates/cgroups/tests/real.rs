@@ -286,7 +286,7 @@ fn life_of_a_container_on_v2() {
     let record = &cleanup.0;
     plan.create(record).unwrap();
     let handles = record.join().unwrap();
-    let filters = sys::bpf::attached(sys::bpf::ProgramKind::CgroupDevice, handles.unified.as_ref().unwrap()).unwrap();
+    let filters = sys::bpf::attached(sys::bpf::Hook::Device, handles.unified.as_ref().unwrap()).unwrap();
     assert_eq!(filters.len(), 1);
 
     // A process of the container makes a cgroup below its own and another process in it.

@@ -1,0 +1,61 @@
+//! Programs and maps, made by the kernel itself. Needs root; a test that cannot run here says why and passes.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+use sys::bpf::{self, Hook, Instruction, Map, MapKind, RingBuffer};
+
+const fn instruction(code: u8, registers: u8, immediate: i32) -> Instruction {
+    Instruction { code, registers, offset: 0, immediate }
+}
+
+/// `r0 = 1; exit`
+const ACCEPT: [Instruction; 2] = [instruction(0xb7, 0, 1), instruction(0x95, 0, 0)];
+
+fn allowed() -> bool {
+    let allowed = bpf::load(Hook::Ingress, "probe", &ACCEPT).is_ok();
+    if !allowed {
+        eprintln!("skipped: bpf(2) cannot be used here");
+    }
+    allowed
+}
+
+#[test]
+fn a_program_answers_for_a_packet() {
+    if allowed() {
+        let program = bpf::load(Hook::Ingress, "accept", &ACCEPT).unwrap();
+        assert_eq!(bpf::test_run(&program, &[0; 64]).unwrap(), 1);
+    }
+}
+
+#[test]
+fn the_verifier_says_why_it_refuses() {
+    if allowed() {
+        // r0 is not set.
+        assert!(bpf::load(Hook::Ingress, "bad", &ACCEPT[1..]).is_err());
+        let log = bpf::verifier_log(Hook::Ingress, &ACCEPT[1..]);
+        assert!(log.contains("R0 !read_ok"), "{log}");
+    }
+}
+
+#[test]
+fn a_map_has_the_sizes_that_it_was_made_with() {
+    if !allowed() {
+        return;
+    }
+    let map = Map::create(MapKind::Array, "numbers", 4, 2, 1).unwrap();
+    assert_eq!((map.name(), map.entries()), (&b"numbers"[..], 1));
+    map.update(&[0; 4], &[7, 9]).unwrap();
+    assert_eq!(map.lookup(&[0; 4]).unwrap(), Some(vec![7, 9]));
+    assert_eq!(map.lookup(&[1, 0, 0, 0]).unwrap(), None);
+    assert!(map.lookup(&[0; 2]).is_err() && map.update(&[0; 4], &[0; 8]).is_err());
+    let all = Map::create(MapKind::PerCpuArray, "all", 4, 4, 1).unwrap();
+    assert_eq!(all.lookup(&[0; 4]).unwrap().unwrap().len(), 8 * bpf::possible_cpus().unwrap());
+}
+
+#[test]
+fn a_new_ring_buffer_is_empty_and_nothing_else_is_one() {
+    if allowed() {
+        let ring = Map::create(MapKind::RingBuffer, "events", 0, 0, 4096).unwrap();
+        assert!(RingBuffer::open(ring).unwrap().next_record().is_none());
+        assert!(RingBuffer::open(Map::create(MapKind::Hash, "other", 4, 4, 1).unwrap()).is_err());
+    }
+}
