@@ -1,0 +1,373 @@
+//! A small assembler for BPF: instructions by their meaning, jumps to labels, fields of contexts and helpers by name.
+//!
+//! Names follow the instruction set's own documentation (Documentation/bpf/standardization/instruction-set.rst). Arithmetic
+//! is on 64 bits; comparisons are on the low 32, as ports and addresses are all that is compared.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use sys::bpf::{Instruction, Map};
+
+/// The instructions after which the next one does not follow.
+const JUMP: u8 = 0x05;
+const EXIT: u8 = 0x95;
+
+/// A register. `R0` holds what a helper or the program answers, `R1` to `R5` are a helper's arguments and lost after it, `R6` to
+/// `R9` are kept, `R10` is the end of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Register {
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R6,
+    R7,
+    R8,
+    R9,
+    R10,
+}
+
+/// How much a load or store moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// 2 bytes.
+    Half = 0x08,
+    /// 4 bytes.
+    Word = 0x00,
+    /// 8 bytes.
+    Double = 0x18,
+}
+
+/// Something in the context of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    offset: i16,
+    width: Width,
+}
+
+impl Field {
+    /// A field of 4 bytes, at an offset in bytes.
+    pub const fn word(offset: i16) -> Field {
+        Field { offset, width: Width::Word }
+    }
+}
+
+/// A function of the kernel that programs may call (`enum bpf_func_id`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helper {
+    /// The value of a key: map, key. 0 if there is none.
+    MapLookup = 1,
+    /// Sets the value of a key: map, key, value, flags.
+    MapUpdate = 2,
+    /// A number that only this socket has: context (5.7 in bind hooks).
+    SocketCookie = 46,
+    /// The UDP socket that would receive: context, tuple, its size, namespace, flags. 0 or a reference (4.20).
+    LookupUdp = 85,
+    /// Gives a reference back: socket.
+    Release = 86,
+    /// The TCP socket that would receive, of any state: as [`Helper::LookupUdp`] (5.2).
+    LookupTcp = 99,
+    /// The name of the sysctl: context, buffer, its size, flags (5.2).
+    SysctlName = 101,
+    /// A number that only this network namespace has: context (5.7).
+    NetnsCookie = 122,
+    /// Adds a record: ring buffer, data, size, flags (5.8).
+    RingOutput = 130,
+    /// The errno that the system call fails with: negative number (5.18).
+    SetRetval = 187,
+}
+
+/// A condition of a jump; numbers are unsigned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum If {
+    /// Equal.
+    Equal = 0x10,
+    /// Greater or equal.
+    AtLeast = 0x30,
+    /// Less.
+    Below = 0xa0,
+    /// Not equal.
+    Differs = 0x50,
+}
+
+/// A place in a program that jumps lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label(usize);
+
+/// Why a program could not be put together. Both are mistakes of the generator or far too many rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssemblyError {
+    /// A jump leads to a label that was never placed.
+    #[error("a jump leads nowhere")]
+    Unplaced,
+    /// A jump is longer than 32,767 instructions.
+    #[error("the program is too long for its jumps: use fewer rules")]
+    TooFar,
+}
+
+/// A program in the making.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    code: Vec<Instruction>,
+    places: Vec<Option<usize>>,
+    jumps: Vec<(usize, Label)>,
+}
+
+impl Assembler {
+    /// A label to be placed later.
+    pub fn label(&mut self) -> Label {
+        self.places.push(None);
+        Label(self.places.len() - 1)
+    }
+
+    /// Puts a label here.
+    pub fn place(&mut self, label: Label) {
+        if let Some(place) = self.places.get_mut(label.0) {
+            *place = Some(self.code.len());
+        }
+    }
+
+    /// `to = from`
+    pub fn copy(&mut self, to: Register, from: Register) {
+        self.push(0xbf, to, from, 0, 0);
+    }
+
+    /// `to = number`
+    pub fn set(&mut self, to: Register, number: i32) {
+        self.push(0xb7, to, Register::R0, 0, number);
+    }
+
+    /// `to = number`, all 64 bits of it.
+    pub fn set_wide(&mut self, to: Register, number: u64) {
+        self.push(0x18, to, Register::R0, 0, number as i32);
+        self.push(0, Register::R0, Register::R0, 0, (number >> 32) as i32);
+    }
+
+    /// `to = map`
+    pub fn set_map(&mut self, to: Register, map: &Map) {
+        // The pseudo source register says that the number is a descriptor (BPF_PSEUDO_MAP_FD).
+        self.push(0x18, to, Register::R1, 0, map.as_fd().as_raw_fd());
+        self.push(0, Register::R0, Register::R0, 0, 0);
+    }
+
+    /// `to += number`
+    pub fn add(&mut self, to: Register, number: i32) {
+        self.push(0x07, to, Register::R0, 0, number);
+    }
+
+    /// `to |= from`
+    pub fn or(&mut self, to: Register, from: Register) {
+        self.push(0x4f, to, from, 0, 0);
+    }
+
+    /// `to &= mask` on 32 bits.
+    pub fn and(&mut self, to: Register, mask: u32) {
+        self.push(0x54, to, Register::R0, 0, mask as i32);
+    }
+
+    /// `to >>= bits`
+    pub fn shift_right(&mut self, to: Register, bits: i32) {
+        self.push(0x77, to, Register::R0, 0, bits);
+    }
+
+    /// Between the order of the network and the host's, on 16 bits.
+    pub fn swap16(&mut self, register: Register) {
+        self.push(0xdc, register, Register::R0, 0, 16);
+    }
+
+    /// Between the order of the network and the host's, on 32 bits.
+    pub fn swap32(&mut self, register: Register) {
+        self.push(0xdc, register, Register::R0, 0, 32);
+    }
+
+    /// `to = context.field`
+    pub fn load_field(&mut self, to: Register, context: Register, field: Field) {
+        self.load(field.width, to, context, field.offset);
+    }
+
+    /// `context.field = from`
+    pub fn store_field(&mut self, context: Register, field: Field, from: Register) {
+        self.store(field.width, context, field.offset, from);
+    }
+
+    /// `to = base[offset]`, the offset in bytes.
+    pub fn load(&mut self, width: Width, to: Register, base: Register, offset: i16) {
+        self.push(0x61 | width as u8, to, base, offset, 0);
+    }
+
+    /// `base[offset] = from`, the offset in bytes.
+    pub fn store(&mut self, width: Width, base: Register, offset: i16, from: Register) {
+        self.push(0x63 | width as u8, base, from, offset, 0);
+    }
+
+    /// `base[offset] = number`, the offset in bytes.
+    pub fn store_number(&mut self, width: Width, base: Register, offset: i16, number: i32) {
+        self.push(0x62 | width as u8, base, Register::R0, offset, number);
+    }
+
+    /// `base[offset] += from`, 8 bytes, whatever interrupts it.
+    pub fn add_atomically(&mut self, base: Register, offset: i16, from: Register) {
+        self.push(0xdb, base, from, offset, 0);
+    }
+
+    /// `goto label`
+    pub fn jump(&mut self, label: Label) {
+        self.jumps.push((self.code.len(), label));
+        self.push(JUMP, Register::R0, Register::R0, 0, 0);
+    }
+
+    /// `if register … number goto label`, on 32 bits.
+    pub fn jump_if(&mut self, register: Register, condition: If, number: u32, label: Label) {
+        self.jumps.push((self.code.len(), label));
+        self.push(0x06 | condition as u8, register, Register::R0, 0, number as i32);
+    }
+
+    /// `if register … other goto label`, on 64 bits.
+    pub fn jump_if_register(&mut self, register: Register, condition: If, other: Register, label: Label) {
+        self.jumps.push((self.code.len(), label));
+        self.push(0x0d | condition as u8, register, other, 0, 0);
+    }
+
+    /// `if pointer == NULL goto label`: only a comparison of all 64 bits convinces the verifier.
+    pub fn jump_if_null(&mut self, pointer: Register, label: Label) {
+        self.jumps.push((self.code.len(), label));
+        self.push(0x05 | If::Equal as u8, pointer, Register::R0, 0, 0);
+    }
+
+    /// `r0 = helper(r1, …)`
+    pub fn call(&mut self, helper: Helper) {
+        self.push(0x85, Register::R0, Register::R0, 0, helper as i32);
+    }
+
+    /// Ends with `answer`.
+    pub fn answer(&mut self, answer: i32) {
+        self.set(Register::R0, answer);
+        self.push(EXIT, Register::R0, Register::R0, 0, 0);
+    }
+
+    /// The program, with its jumps measured and without what cannot be reached, which the verifier would not take.
+    ///
+    /// # Errors
+    /// [`AssemblyError`].
+    pub fn finish(self) -> Result<Vec<Instruction>, AssemblyError> {
+        let mut targets = vec![None; self.code.len()];
+        for (at, label) in &self.jumps {
+            targets[*at] = Some(self.places.get(label.0).copied().flatten().ok_or(AssemblyError::Unplaced)?);
+        }
+        let reached = reached(&self.code, &targets);
+        // Where each instruction is once the others are gone.
+        let mut places: Vec<i64> = Vec::with_capacity(self.code.len());
+        let mut next = 0;
+        for reached in &reached {
+            places.push(next);
+            next += i64::from(*reached);
+        }
+        let mut finished = Vec::with_capacity(next as usize);
+        for (at, mut instruction) in self.code.into_iter().enumerate().filter(|(at, _)| reached[*at]) {
+            if let Some(target) = targets[at] {
+                // A jump counts from the instruction after it.
+                let distance = places.get(target).ok_or(AssemblyError::Unplaced)? - places[at] - 1;
+                instruction.offset = i16::try_from(distance).map_err(|_| AssemblyError::TooFar)?;
+            }
+            finished.push(instruction);
+        }
+        Ok(finished)
+    }
+
+    fn push(&mut self, code: u8, to: Register, from: Register, offset: i16, immediate: i32) {
+        self.code.push(Instruction { code, registers: to as u8 | (from as u8) << 4, offset, immediate });
+    }
+}
+
+/// Which instructions can be reached from the first one.
+fn reached(code: &[Instruction], targets: &[Option<usize>]) -> Vec<bool> {
+    let mut reached = vec![false; code.len()];
+    let mut starts = vec![0];
+    while let Some(start) = starts.pop() {
+        for at in start..code.len() {
+            if std::mem::replace(&mut reached[at], true) {
+                break;
+            }
+            starts.extend(targets[at]);
+            if [JUMP, EXIT].contains(&code[at].code) {
+                break;
+            }
+        }
+    }
+    reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(code: &[Instruction]) -> Vec<(u8, u8, i16, i32)> {
+        code.iter().map(|one| (one.code, one.registers, one.offset, one.immediate)).collect()
+    }
+
+    #[test]
+    fn instructions_are_those_of_the_documentation() {
+        let mut asm = Assembler::default();
+        asm.copy(Register::R6, Register::R1);
+        asm.load_field(Register::R7, Register::R6, Field::word(24));
+        asm.swap16(Register::R7);
+        asm.store(Width::Double, Register::R10, -8, Register::R7);
+        asm.call(Helper::NetnsCookie);
+        asm.set_wide(Register::R2, 0x1_0000_0002);
+        asm.answer(1);
+        let expected = [
+            (0xbf, 0x16, 0, 0),
+            (0x61, 0x67, 24, 0),
+            (0xdc, 0x07, 0, 16),
+            (0x7b, 0x7a, -8, 0),
+            (0x85, 0, 0, 122),
+            (0x18, 0x02, 0, 2),
+            (0, 0, 0, 1),
+            (0xb7, 0, 0, 1),
+            (0x95, 0, 0, 0),
+        ];
+        assert_eq!(words(&asm.finish().unwrap()), expected);
+    }
+
+    #[test]
+    fn jumps_count_from_the_next_instruction() {
+        let mut asm = Assembler::default();
+        let (back, end) = (asm.label(), asm.label());
+        asm.place(back);
+        asm.jump_if(Register::R1, If::Equal, 5, end);
+        asm.jump(back);
+        asm.place(end);
+        asm.answer(0);
+        assert_eq!(words(&asm.finish().unwrap())[..2], [(0x16, 1, 1, 5), (0x05, 0, -2, 0)]);
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_left_out() {
+        let mut asm = Assembler::default();
+        let (dead, end) = (asm.label(), asm.label());
+        asm.jump(end);
+        asm.place(dead);
+        asm.set_wide(Register::R1, 1);
+        asm.jump(dead);
+        asm.place(end);
+        asm.answer(0);
+        assert_eq!(words(&asm.finish().unwrap()), [(0x05, 0, 0, 0), (0xb7, 0, 0, 0), (0x95, 0, 0, 0)]);
+    }
+
+    #[test]
+    fn a_jump_needs_a_place_within_reach() {
+        let mut asm = Assembler::default();
+        let label = asm.label();
+        asm.jump(label);
+        assert_eq!(asm.finish(), Err(AssemblyError::Unplaced));
+        let mut asm = Assembler::default();
+        let label = asm.label();
+        asm.jump_if(Register::R1, If::Equal, 0, label);
+        (0..=0x7fff).for_each(|_| asm.set(Register::R0, 0));
+        asm.place(label);
+        asm.answer(0);
+        assert_eq!(asm.finish(), Err(AssemblyError::TooFar));
+    }
+}

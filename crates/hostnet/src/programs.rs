@@ -1,0 +1,167 @@
+//! The programs of a container: one for each hook, put together from the concerns that are in force.
+//!
+//! In every program of a socket the first thing is the guard: a socket of another network namespace than the host's (Docker in
+//! Docker) is left alone.
+
+mod address;
+mod attempts;
+mod auto;
+mod counters;
+mod guard;
+mod policy;
+mod publish;
+mod search;
+mod socket;
+
+use std::io;
+use std::net::IpAddr;
+
+use sys::bpf::{Hook, Instruction, Map};
+
+pub use attempts::{Attempt, Event};
+pub use counters::Counters;
+
+use crate::assembler::AssemblyError;
+use crate::plan::NetPlan;
+use socket::{Direction, Family, SocketProgram};
+
+/// A program for a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Where it is attached.
+    pub hook: Hook,
+    /// The name that `bpftool prog` shows.
+    pub name: &'static str,
+    /// Its instructions.
+    pub code: Vec<Instruction>,
+}
+
+/// The maps that the programs of one container share.
+#[derive(Debug, Default)]
+pub struct Maps {
+    /// What was sent and received.
+    pub counters: Option<Map>,
+    /// Where `publish=auto` has put ports.
+    pub moved: Option<Map>,
+    /// What the diagnosis is told.
+    pub attempts: Option<Map>,
+}
+
+impl Maps {
+    /// Makes the maps that a plan needs.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub fn create(plan: &NetPlan) -> io::Result<Maps> {
+        Ok(Maps {
+            counters: plan.counters.then(counters::map).transpose()?,
+            moved: plan.publish.auto.then(auto::map).transpose()?,
+            attempts: plan.diagnose.then(attempts::map).transpose()?,
+        })
+    }
+}
+
+/// The programs of a plan, for sockets of the network namespace with the cookie `netns`.
+///
+/// # Errors
+/// Too many rules.
+pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>, AssemblyError> {
+    let mut programs = Vec::new();
+    let mut add = |hook, name, code: Result<Vec<Instruction>, AssemblyError>| {
+        programs.push(Program { hook, name, code: code? });
+        Ok(())
+    };
+    let socket = |family| SocketProgram::new(family, netns);
+    if publishes(plan) || plan.address.is_some() || plan.allow_bind.is_some() || plan.low_ports || plan.diagnose {
+        add(Hook::Bind4, "ls_bind4", bind(plan, maps, socket(Family::V4)))?;
+        add(Hook::Bind6, "ls_bind6", bind(plan, maps, socket(Family::V6)))?;
+    }
+    if publishes(plan) || plan.address.is_some() || plan.allow_connect.is_some() {
+        add(Hook::Connect4, "ls_connect4", connect(plan, maps, socket(Family::V4), true))?;
+        add(Hook::Connect6, "ls_connect6", connect(plan, maps, socket(Family::V6), true))?;
+        add(Hook::SendMsg4, "ls_sendmsg4", connect(plan, maps, socket(Family::V4), false))?;
+        add(Hook::SendMsg6, "ls_sendmsg6", connect(plan, maps, socket(Family::V6), false))?;
+    }
+    if publishes(plan) {
+        add(Hook::GetSockName4, "ls_sockname4", show_own(plan, maps, socket(Family::V4)))?;
+        add(Hook::GetSockName6, "ls_sockname6", show_own(plan, maps, socket(Family::V6)))?;
+        add(Hook::GetPeerName4, "ls_peername4", show_other(plan, maps, socket(Family::V4)))?;
+        add(Hook::GetPeerName6, "ls_peername6", show_other(plan, maps, socket(Family::V6)))?;
+        add(Hook::RecvMsg4, "ls_recvmsg4", show_other(plan, maps, socket(Family::V4)))?;
+        add(Hook::RecvMsg6, "ls_recvmsg6", show_other(plan, maps, socket(Family::V6)))?;
+    }
+    if let Some(map) = &maps.attempts {
+        add(Hook::PostBind4, "ls_bound4", attempts::bound(map, netns))?;
+        add(Hook::PostBind6, "ls_bound6", attempts::bound(map, netns))?;
+    }
+    if let Some(map) = &maps.counters {
+        add(Hook::Ingress, "ls_received", counters::program(map, counters::RECEIVED))?;
+        add(Hook::Egress, "ls_sent", counters::program(map, counters::SENT))?;
+    }
+    if plan.guard {
+        add(Hook::Sysctl, "ls_guard", guard::program())?;
+    }
+    Ok(programs)
+}
+
+fn publishes(plan: &NetPlan) -> bool {
+    plan.publish.auto || !plan.publish.rules.is_empty()
+}
+
+/// bind(2): what the container may not have is refused as it asks for it, before anything is moved.
+fn bind(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<Instruction>, AssemblyError> {
+    if plan.diagnose {
+        attempts::keep_port(&mut program);
+    }
+    if let Some(allowed) = &plan.allow_bind {
+        policy::check_bind(&mut program, allowed);
+    }
+    if let Some(addresses) = &plan.address {
+        address::confine_bind(&mut program, addresses);
+    }
+    publish::bind(&mut program, &plan.publish, maps.moved.as_ref());
+    if let Some(map) = &maps.attempts {
+        attempts::attempt(&mut program, map);
+    }
+    program.finish_bind(plan.low_ports)
+}
+
+/// connect(2) and sendto(2): to itself the container goes where the host has put it.
+fn connect(
+    plan: &NetPlan,
+    maps: &Maps,
+    mut program: SocketProgram,
+    may_map: bool,
+) -> Result<Vec<Instruction>, AssemblyError> {
+    if let Some(allowed) = &plan.allow_connect {
+        policy::check_connect(&mut program, allowed);
+    }
+    if publishes(plan) {
+        publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &own_addresses(plan), Direction::ToHost);
+    }
+    if let Some(addresses) = &plan.address {
+        address::redirect_connect(&mut program, addresses, may_map);
+    }
+    program.finish()
+}
+
+/// getsockname(2): the container's own port, as it knows it.
+fn show_own(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<Instruction>, AssemblyError> {
+    publish::own_side(&mut program, &plan.publish, maps.moved.as_ref());
+    program.finish()
+}
+
+/// getpeername(2), accept(2) and recvfrom(2): if the other side is the container itself, its port as the container knows it.
+fn show_other(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<Instruction>, AssemblyError> {
+    publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &own_addresses(plan), Direction::ToContainer);
+    program.finish()
+}
+
+/// The addresses beside the loopback ones where the container finds itself.
+fn own_addresses(plan: &NetPlan) -> Vec<IpAddr> {
+    let confined = plan.address.iter().flat_map(|a| [a.v4.map(IpAddr::V4), a.v6.map(IpAddr::V6)]).flatten();
+    let mut own: Vec<IpAddr> = plan.publish.rules.iter().filter_map(|rule| rule.address).chain(confined).collect();
+    own.sort_unstable();
+    own.dedup();
+    own
+}

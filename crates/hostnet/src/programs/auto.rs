@@ -1,0 +1,205 @@
+//! `publish=auto`: a port that somebody already has is moved to a free one as it is bound.
+//!
+//! Who has it is asked of the kernel's own tables. A TCP socket that is bound but does not listen yet is not found there, nor
+//! one on a single address of the host: then bind(2) fails as it would have.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use sys::bpf::{Map, MapKind};
+
+use super::socket::{ADDRESS, CONTEXT, Direction, Family, PORT, PROTOCOL, SCRATCH, STACK, SocketProgram, UDP};
+use crate::assembler::{Helper, If, Label, Register, Width};
+
+/// The first port that is tried instead; then the ones after it. So 80 becomes 8080, or 8081.
+const DISTANCE: i32 = 8000;
+/// How many ports are looked at.
+const TRIES: u32 = 128;
+const LAST_PORT: u32 = 65535;
+/// How many ports of one container can have been moved, both ways counted.
+const ENTRIES: u32 = 512;
+
+/// On the stack, below what the diagnosis has there: the key of the map, which is a protocol and a port,
+const KEY: i16 = -56;
+/// its value, the other port,
+const VALUE: i16 = -60;
+/// the port that was asked for,
+const WANTED: i16 = -64;
+/// and the addresses and ports to look up: source and destination address, source and destination port.
+const TUPLE: i16 = -104;
+
+/// Added to the protocol in a key that leads from the host's port to the container's.
+const BACK: i32 = 1 << 8;
+
+pub(super) fn map() -> io::Result<Map> {
+    Map::create(MapKind::Hash, "ls_moved", 8, 4, ENTRIES)
+}
+
+/// Translates [`PORT`] as an earlier bind(2) has moved it.
+pub(super) fn translate(program: &mut SocketProgram, map: &Map, direction: Direction, unmoved: Label) {
+    store_key(program, direction, PORT);
+    let asm = &mut program.asm;
+    asm.set_map(Register::R1, map);
+    point(program, Register::R2, KEY);
+    let asm = &mut program.asm;
+    asm.call(Helper::MapLookup);
+    asm.jump_if_null(Register::R0, unmoved);
+    asm.load(Width::Word, PORT, Register::R0, 0);
+}
+
+/// Makes [`PORT`] the one of an earlier bind(2), or one that nobody has, and remembers it. If none is found it stays, and the
+/// kernel answers as ever.
+pub(super) fn choose(program: &mut SocketProgram, map: &Map) {
+    let asm = &mut program.asm;
+    let (done, unknown, again, taken, free) = (asm.label(), asm.label(), asm.label(), asm.label(), asm.label());
+    asm.jump_if(PORT, If::Equal, 0, done);
+    // The search among the rules has taught the verifier what the port is in each of its branches, and it would follow the
+    // loop below for each of them. What it reads from the context it knows nothing about.
+    program.load_port();
+    program.asm.store(Width::Word, STACK, WANTED, PORT);
+    translate(program, map, Direction::ToHost, unknown);
+    program.asm.jump(done);
+    program.asm.place(unknown);
+    let tries = ADDRESS;
+    program.asm.set(tries, 0);
+    program.asm.place(again);
+    look_up(program, taken);
+    program.asm.jump(free);
+    program.asm.place(taken);
+    next_candidate(program, tries, again, done);
+    program.asm.place(free);
+    remember(program, map);
+    program.asm.place(done);
+}
+
+/// Sets [`PORT`] to the next port to try and goes to `again`; after the last to `done`, with the port that was asked for.
+fn next_candidate(program: &mut SocketProgram, tries: Register, again: Label, done: Label) {
+    let asm = &mut program.asm;
+    let (last, later) = (asm.label(), asm.label());
+    asm.add(tries, 1);
+    asm.jump_if(tries, If::AtLeast, TRIES, last);
+    asm.add(PORT, 1);
+    asm.jump_if(tries, If::Differs, 1, later);
+    asm.add(PORT, DISTANCE - 1);
+    asm.place(later);
+    asm.jump_if(PORT, If::Below, LAST_PORT + 1, again);
+    asm.place(last);
+    asm.load(Width::Word, PORT, STACK, WANTED);
+    asm.jump(done);
+}
+
+/// Goes to `taken` if somebody has [`PORT`] at the address of the call. For all addresses the loopback one is looked up, which
+/// finds those who have all addresses as well.
+fn look_up(program: &mut SocketProgram, taken: Label) {
+    if program.family == Family::V4 {
+        return look_up_v4(program, None, taken);
+    }
+    let (specific, done) = (program.asm.label(), program.asm.label());
+    program.unless_v6(Ipv6Addr::UNSPECIFIED, 128, specific);
+    // It may be a socket for both, so IPv4 counts too.
+    look_up_v4(program, Some(Ipv4Addr::LOCALHOST), taken);
+    store_tuple_v6(program, Some(Ipv6Addr::LOCALHOST));
+    look_up_tuple(program, 36, taken);
+    program.asm.jump(done);
+    program.asm.place(specific);
+    store_tuple_v6(program, None);
+    look_up_tuple(program, 36, taken);
+    program.asm.place(done);
+}
+
+fn look_up_v4(program: &mut SocketProgram, address: Option<Ipv4Addr>, taken: Label) {
+    match address {
+        Some(address) => program.asm.set(SCRATCH, i32::from_ne_bytes(address.octets())),
+        None => {
+            let specific = program.asm.label();
+            program.load_ip4(SCRATCH);
+            program.asm.jump_if(SCRATCH, If::Differs, 0, specific);
+            program.asm.set(SCRATCH, i32::from_ne_bytes(Ipv4Addr::LOCALHOST.octets()));
+            program.asm.place(specific);
+        }
+    }
+    let asm = &mut program.asm;
+    asm.store_number(Width::Word, STACK, TUPLE, 0);
+    asm.store(Width::Word, STACK, TUPLE + 4, SCRATCH);
+    store_ports(program, TUPLE + 8);
+    look_up_tuple(program, 12, taken);
+}
+
+fn store_tuple_v6(program: &mut SocketProgram, address: Option<Ipv6Addr>) {
+    for word in 0..4 {
+        let at = TUPLE + 4 * word as i16;
+        program.asm.store_number(Width::Word, STACK, at, 0);
+        match address {
+            Some(address) => {
+                let octets = address.octets();
+                let bytes = std::array::from_fn(|byte| octets[4 * word + byte]);
+                program.asm.set(SCRATCH, i32::from_ne_bytes(bytes));
+            }
+            None => program.load_ip6(SCRATCH, word),
+        }
+        program.asm.store(Width::Word, STACK, at + 16, SCRATCH);
+    }
+    store_ports(program, TUPLE + 32);
+}
+
+/// No source port, and [`PORT`] as the destination's.
+fn store_ports(program: &mut SocketProgram, at: i16) {
+    let asm = &mut program.asm;
+    asm.copy(SCRATCH, PORT);
+    asm.swap16(SCRATCH);
+    asm.store_number(Width::Half, STACK, at, 0);
+    asm.store(Width::Half, STACK, at + 2, SCRATCH);
+}
+
+fn look_up_tuple(program: &mut SocketProgram, size: i32, taken: Label) {
+    const CURRENT_NAMESPACE: i32 = -1;
+    let (udp, found, none) = (program.asm.label(), program.asm.label(), program.asm.label());
+    program.asm.copy(Register::R1, CONTEXT);
+    point(program, Register::R2, TUPLE);
+    let asm = &mut program.asm;
+    asm.set(Register::R3, size);
+    asm.set(Register::R4, CURRENT_NAMESPACE);
+    asm.set(Register::R5, 0);
+    asm.jump_if(PROTOCOL, If::Equal, UDP, udp);
+    asm.call(Helper::LookupTcp);
+    asm.jump_if_null(Register::R0, none);
+    asm.jump(found);
+    asm.place(udp);
+    asm.call(Helper::LookupUdp);
+    asm.jump_if_null(Register::R0, none);
+    asm.place(found);
+    asm.copy(Register::R1, Register::R0);
+    asm.call(Helper::Release);
+    asm.jump(taken);
+    asm.place(none);
+}
+
+/// Writes down where the port has gone, for both directions.
+fn remember(program: &mut SocketProgram, map: &Map) {
+    program.asm.load(Width::Word, ADDRESS, STACK, WANTED);
+    for (direction, from, to) in [(Direction::ToHost, ADDRESS, PORT), (Direction::ToContainer, PORT, ADDRESS)] {
+        store_key(program, direction, from);
+        program.asm.store(Width::Word, STACK, VALUE, to);
+        program.asm.set_map(Register::R1, map);
+        point(program, Register::R2, KEY);
+        point(program, Register::R3, VALUE);
+        program.asm.set(Register::R4, 0);
+        program.asm.call(Helper::MapUpdate);
+    }
+}
+
+fn store_key(program: &mut SocketProgram, direction: Direction, port: Register) {
+    let asm = &mut program.asm;
+    asm.copy(SCRATCH, PROTOCOL);
+    if direction == Direction::ToContainer {
+        asm.add(SCRATCH, BACK);
+    }
+    asm.store(Width::Word, STACK, KEY, SCRATCH);
+    asm.store(Width::Word, STACK, KEY + 4, port);
+}
+
+/// Makes a register point to a place on the stack.
+fn point(program: &mut SocketProgram, to: Register, at: i16) {
+    program.asm.copy(to, STACK);
+    program.asm.add(to, at.into());
+}

@@ -1,0 +1,108 @@
+//! Counters: how much the container's sockets have received and sent.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use sys::bpf::{self, Hook, Instruction, Map, MapKind};
+
+use crate::assembler::{Assembler, AssemblyError, Field, Helper, Register, Width};
+
+/// The keys of the map.
+pub(super) const RECEIVED: i32 = 0;
+pub(super) const SENT: i32 = 1;
+
+const MAP: &str = "ls_traffic";
+/// A value: bytes, packets.
+const VALUE_SIZE: usize = 16;
+
+/// What went one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes, with the headers of IP and above.
+    pub bytes: u64,
+    /// Packets as sockets see them; the network card may make one of several, or several of one.
+    pub packets: u64,
+}
+
+/// What a container's sockets have received and sent since it was created, loopback included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// What has reached its sockets.
+    pub received: Traffic,
+    /// What they have sent.
+    pub sent: Traffic,
+}
+
+impl Counters {
+    /// Reads what the programs on a cgroup v2 directory have counted; `None` if none of them counts.
+    ///
+    /// # Errors
+    /// Those of bpf(2).
+    pub fn read(cgroup: impl AsFd) -> io::Result<Option<Counters>> {
+        let Some(map) = find(cgroup)? else { return Ok(None) };
+        let traffic = |key: i32| Ok::<_, io::Error>(sum(&map.lookup(&key.to_ne_bytes())?.unwrap_or_default()));
+        Ok(Some(Counters { received: traffic(RECEIVED)?, sent: traffic(SENT)? }))
+    }
+}
+
+/// Nothing is pinned: the programs are found by their cgroup, and the map by its program.
+fn find(cgroup: impl AsFd) -> io::Result<Option<Map>> {
+    for program in bpf::attached(Hook::Egress, cgroup)? {
+        for map in bpf::maps_of(bpf::program_by_id(program)?)? {
+            let map = Map::by_id(map)?;
+            if map.name() == MAP.as_bytes() && map.is(MapKind::PerCpuArray) {
+                return Ok(Some(map));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Adds up the values of all CPUs.
+fn sum(values: &[u8]) -> Traffic {
+    let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
+    values.chunks_exact(VALUE_SIZE).fold(Traffic::default(), |sum, value| Traffic {
+        bytes: sum.bytes + number(&value[..8]),
+        packets: sum.packets + number(&value[8..]),
+    })
+}
+
+pub(super) fn map() -> io::Result<Map> {
+    Map::create(MapKind::PerCpuArray, MAP, 4, VALUE_SIZE as u32, 2)
+}
+
+/// Counts a packet that goes one way, and lets it pass.
+pub(super) fn program(map: &Map, way: i32) -> Result<Vec<Instruction>, AssemblyError> {
+    /// `struct __sk_buff`
+    const LENGTH: Field = Field::word(0);
+    const KEY: i16 = -4;
+    let mut asm = Assembler::default();
+    let pass = asm.label();
+    asm.copy(Register::R6, Register::R1);
+    asm.store_number(Width::Word, Register::R10, KEY, way);
+    asm.set_map(Register::R1, map);
+    asm.copy(Register::R2, Register::R10);
+    asm.add(Register::R2, KEY.into());
+    asm.call(Helper::MapLookup);
+    asm.jump_if_null(Register::R0, pass);
+    // A packet received can interrupt one that is being sent, on the same CPU.
+    asm.load_field(Register::R1, Register::R6, LENGTH);
+    asm.add_atomically(Register::R0, 0, Register::R1);
+    asm.set(Register::R1, 1);
+    asm.add_atomically(Register::R0, 8, Register::R1);
+    asm.place(pass);
+    asm.answer(1);
+    asm.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpus_are_added_up() {
+        let values: Vec<u8> = [100u64, 1, 50, 2].into_iter().flat_map(u64::to_ne_bytes).collect();
+        assert_eq!(sum(&values), Traffic { bytes: 150, packets: 3 });
+        assert_eq!(sum(&[]), Traffic::default());
+    }
+}

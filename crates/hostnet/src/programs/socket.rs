@@ -1,0 +1,264 @@
+//! What the programs on system calls of sockets have in common: the context, the guard, addresses.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sys::bpf::Instruction;
+
+use crate::assembler::{Assembler, AssemblyError, Field, Helper, If, Label, Register};
+use crate::rules::{Network, Protocol};
+
+/// Where the context is kept.
+pub(super) const CONTEXT: Register = Register::R6;
+/// The port in question, in the host's order.
+pub(super) const PORT: Register = Register::R7;
+/// An IPv4 address in the host's order, once [`SocketProgram::load_address`] has found one.
+pub(super) const ADDRESS: Register = Register::R8;
+/// The protocol's number, [`TCP`] also for MPTCP.
+pub(super) const PROTOCOL: Register = Register::R9;
+/// Lost at every call.
+pub(super) const SCRATCH: Register = Register::R1;
+/// The end of the stack.
+pub(super) const STACK: Register = Register::R10;
+
+pub(super) const TCP: u32 = 6;
+pub(super) const UDP: u32 = 17;
+const MPTCP: u32 = 262;
+
+/// The error for an address that the container does not have (errno(3), EADDRNOTAVAIL).
+const EADDRNOTAVAIL: i32 = 99;
+
+/// The context, `struct bpf_sock_addr`: addresses and port in the network's order.
+mod field {
+    use super::Field;
+    pub(super) const IP4: Field = Field::word(4);
+    pub(super) const PORT: Field = Field::word(24);
+    pub(super) const PROTOCOL: Field = Field::word(36);
+
+    /// One of the four words of the IPv6 address.
+    pub(super) const fn ip6(word: usize) -> Field {
+        Field::word(8 + 4 * word as i16)
+    }
+}
+
+/// Of which kind the socket is, which decides how the context has its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    /// Its addresses may be IPv4 ones all the same: `::ffff:a.b.c.d`.
+    V6,
+}
+
+/// Which way a port is translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// From the container's view to the host's.
+    ToHost,
+    /// And back.
+    ToContainer,
+}
+
+/// A program on a system call with an address, in the making.
+pub(super) struct SocketProgram {
+    pub(super) asm: Assembler,
+    pub(super) family: Family,
+    /// Lets the call be as it is.
+    pub(super) pass: Label,
+    /// The call fails with EPERM.
+    pub(super) deny: Label,
+    /// The call fails with EADDRNOTAVAIL.
+    pub(super) no_such_address: Label,
+}
+
+impl SocketProgram {
+    /// Begins with the guard, and with port and protocol in their registers.
+    pub(super) fn new(family: Family, netns: u64) -> SocketProgram {
+        let mut asm = Assembler::default();
+        let (pass, deny, no_such_address) = (asm.label(), asm.label(), asm.label());
+        leave_other_namespaces(&mut asm, netns, pass);
+        let known = asm.label();
+        asm.load_field(PROTOCOL, CONTEXT, field::PROTOCOL);
+        asm.jump_if(PROTOCOL, If::Differs, MPTCP, known);
+        asm.set(PROTOCOL, TCP as i32);
+        asm.place(known);
+        let mut program = SocketProgram { asm, family, pass, deny, no_such_address };
+        program.load_port();
+        program
+    }
+
+    /// Ends a program that may have changed the context.
+    pub(super) fn finish(self) -> Result<Vec<Instruction>, AssemblyError> {
+        self.finish_with(1)
+    }
+
+    /// Ends a program of bind(2), which may free the caller from the need of CAP_NET_BIND_SERVICE (Linux 5.12).
+    pub(super) fn finish_bind(self, low_ports: bool) -> Result<Vec<Instruction>, AssemblyError> {
+        const NO_CAPABILITY_NEEDED: i32 = 1 << 1;
+        self.finish_with(if low_ports { 1 | NO_CAPABILITY_NEEDED } else { 1 })
+    }
+
+    fn finish_with(mut self, answer: i32) -> Result<Vec<Instruction>, AssemblyError> {
+        self.asm.answer(answer);
+        self.asm.place(self.pass);
+        self.asm.answer(1);
+        self.asm.place(self.no_such_address);
+        self.asm.set(Register::R1, -EADDRNOTAVAIL);
+        self.asm.call(Helper::SetRetval);
+        self.asm.place(self.deny);
+        self.asm.answer(0);
+        self.asm.finish()
+    }
+
+    /// Goes on at `tcp` or `udp`, or for any other protocol at `other`.
+    pub(super) fn by_protocol(&mut self, tcp: Label, udp: Label, other: Label) {
+        self.asm.jump_if(PROTOCOL, If::Equal, TCP, tcp);
+        self.asm.jump_if(PROTOCOL, If::Equal, UDP, udp);
+        self.asm.jump(other);
+    }
+
+    /// Puts the port of the call into [`PORT`].
+    pub(super) fn load_port(&mut self) {
+        self.asm.load_field(PORT, CONTEXT, field::PORT);
+        self.asm.swap16(PORT);
+    }
+
+    /// Makes [`PORT`] the port of the call.
+    pub(super) fn store_port(&mut self) {
+        self.asm.copy(SCRATCH, PORT);
+        self.asm.swap16(SCRATCH);
+        self.asm.store_field(CONTEXT, field::PORT, SCRATCH);
+    }
+
+    /// Loads the address of an IPv4 socket, in the network's order.
+    pub(super) fn load_ip4(&mut self, to: Register) {
+        self.asm.load_field(to, CONTEXT, field::IP4);
+    }
+
+    /// Loads one of the four words of an IPv6 socket's address, in the network's order.
+    pub(super) fn load_ip6(&mut self, to: Register, word: usize) {
+        self.asm.load_field(to, CONTEXT, field::ip6(word));
+    }
+
+    /// The same for any socket, with an IPv4 address as IPv6 writes it.
+    pub(super) fn load_as_ip6(&mut self, to: Register, word: usize) {
+        match (self.family, word) {
+            (Family::V6, _) => self.load_ip6(to, word),
+            (Family::V4, 0 | 1) => self.asm.set(to, 0),
+            (Family::V4, 2) => self.asm.set(to, i32::from_ne_bytes([0, 0, 0xff, 0xff])),
+            (Family::V4, _) => self.load_ip4(to),
+        }
+    }
+
+    /// Puts an IPv4 address, also one of an IPv6 socket, into [`ADDRESS`] and goes on; any other is left to `v6`.
+    pub(super) fn load_address(&mut self, v6: Label) {
+        let asm = &mut self.asm;
+        match self.family {
+            Family::V4 => asm.load_field(ADDRESS, CONTEXT, field::IP4),
+            Family::V6 => {
+                asm.load_field(SCRATCH, CONTEXT, field::ip6(0));
+                asm.load_field(ADDRESS, CONTEXT, field::ip6(1));
+                asm.or(SCRATCH, ADDRESS);
+                asm.jump_if(SCRATCH, If::Differs, 0, v6);
+                asm.load_field(SCRATCH, CONTEXT, field::ip6(2));
+                asm.swap32(SCRATCH);
+                asm.jump_if(SCRATCH, If::Differs, 0xffff, v6);
+                asm.load_field(ADDRESS, CONTEXT, field::ip6(3));
+            }
+        }
+        asm.swap32(ADDRESS);
+    }
+
+    /// Goes to `other` unless [`ADDRESS`] is in the network.
+    pub(super) fn unless_v4(&mut self, address: Ipv4Addr, prefix: u8, other: Label) {
+        let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or_default();
+        self.asm.copy(SCRATCH, ADDRESS);
+        self.asm.and(SCRATCH, mask);
+        self.asm.jump_if(SCRATCH, If::Differs, address.to_bits() & mask, other);
+    }
+
+    /// Goes to `other` unless the context's address is in the network.
+    pub(super) fn unless_v6(&mut self, address: Ipv6Addr, prefix: u8, other: Label) {
+        let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or_default();
+        let word = |bits: u128, index: usize| (bits >> (96 - 32 * index)) as u32;
+        for index in 0..4 {
+            let mask = word(mask, index);
+            if mask == 0 {
+                break;
+            }
+            self.asm.load_field(SCRATCH, CONTEXT, field::ip6(index));
+            self.asm.swap32(SCRATCH);
+            if mask != u32::MAX {
+                self.asm.and(SCRATCH, mask);
+            }
+            self.asm.jump_if(SCRATCH, If::Differs, word(address.to_bits(), index) & mask, other);
+        }
+    }
+
+    /// Goes on if the address is in one of the networks, else to `other`.
+    pub(super) fn unless_in(&mut self, networks: &[Network], other: Label) {
+        let (v6, found) = (self.asm.label(), self.asm.label());
+        self.load_address(v6);
+        for network in networks {
+            if let IpAddr::V4(address) = network.address {
+                let next = self.asm.label();
+                self.unless_v4(address, network.prefix, next);
+                self.asm.jump(found);
+                self.asm.place(next);
+            }
+        }
+        self.asm.jump(other);
+        self.asm.place(v6);
+        for network in networks {
+            if let IpAddr::V6(address) = network.address {
+                let next = self.asm.label();
+                self.unless_v6(address, network.prefix, next);
+                self.asm.jump(found);
+                self.asm.place(next);
+            }
+        }
+        self.asm.jump(other);
+        self.asm.place(found);
+    }
+
+    /// Makes `address` the address of the call and goes on at `then`. An IPv4 socket cannot have an IPv6 one: the call fails.
+    pub(super) fn store_address(&mut self, address: IpAddr, then: Label) {
+        match (self.family, address) {
+            (Family::V4, IpAddr::V4(address)) => self.store_word(field::IP4, address.octets()),
+            (Family::V4, IpAddr::V6(_)) => self.asm.jump(self.no_such_address),
+            (Family::V6, IpAddr::V4(address)) => self.store_v6(address.to_ipv6_mapped()),
+            (Family::V6, IpAddr::V6(address)) => self.store_v6(address),
+        }
+        self.asm.jump(then);
+    }
+
+    fn store_v6(&mut self, address: Ipv6Addr) {
+        for (index, word) in address.octets().chunks_exact(4).enumerate() {
+            self.store_word(field::ip6(index), [word[0], word[1], word[2], word[3]]);
+        }
+    }
+
+    fn store_word(&mut self, field: Field, bytes: [u8; 4]) {
+        self.asm.set(SCRATCH, i32::from_ne_bytes(bytes));
+        self.asm.store_field(CONTEXT, field, SCRATCH);
+    }
+}
+
+/// Keeps the context, and goes to `pass` if the socket is of another network namespace.
+pub(super) fn leave_other_namespaces(asm: &mut Assembler, netns: u64, pass: Label) {
+    asm.copy(CONTEXT, Register::R1);
+    asm.call(Helper::NetnsCookie);
+    asm.set_wide(Register::R1, netns);
+    asm.jump_if_register(Register::R0, If::Differs, Register::R1, pass);
+}
+
+/// All of IPv4's and IPv6's ways to say "this machine" or "any address", which as a destination means the same.
+pub(super) const LOOPBACK: [Network; 4] = [
+    Network { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 32 },
+    Network { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
+    Network { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 128 },
+    Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
+];
+
+/// Whether a rule that may name a protocol is about this one.
+pub(super) fn concerns(named: Option<Protocol>, protocol: Protocol) -> bool {
+    named.is_none_or(|named| named == protocol)
+}

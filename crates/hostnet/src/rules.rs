@@ -1,0 +1,107 @@
+//! What can be in force for a container: ports, addresses and lists of them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The protocols that have ports to publish and to bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP, and MPTCP, which goes over the same ports.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// Ports from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port, not below the first.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// All ports.
+    pub const ALL: PortRange = PortRange { first: 0, last: u16::MAX };
+
+    /// Whether the two have a port in common.
+    #[must_use]
+    pub fn overlaps(self, other: PortRange) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// A range of the container's ports that the host sees elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The one address of the host where it is to be reached, instead of all.
+    pub address: Option<IpAddr>,
+    /// The ports as the host sees them.
+    pub host: PortRange,
+    /// The ports as the container sees them; as many.
+    pub inside: PortRange,
+    /// Of which protocol.
+    pub protocol: Protocol,
+}
+
+/// Which of the container's ports are elsewhere on the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publish {
+    /// Ports that are always moved; no two of a protocol overlap, inside or on the host.
+    pub rules: Vec<Published>,
+    /// Any other port is moved to a free one if somebody already has it.
+    pub auto: bool,
+}
+
+/// The addresses that a container is confined to, at least one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Instead of all IPv4 addresses.
+    pub v4: Option<Ipv4Addr>,
+    /// Instead of all IPv6 addresses.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// Ports that a container may bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllowedBind {
+    /// The ports, as the container sees them.
+    pub ports: PortRange,
+    /// Of which protocol; of all if absent.
+    pub protocol: Option<Protocol>,
+}
+
+/// An address and how many of its leading bits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The address; bits that do not count are ignored.
+    pub address: IpAddr,
+    /// At most 32 or 128.
+    pub prefix: u8,
+}
+
+/// What a container may connect or send to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllowedConnect {
+    /// The other side's address; any if absent.
+    pub network: Option<Network>,
+    /// The other side's ports.
+    pub ports: PortRange,
+    /// Of which protocol; of all if absent.
+    pub protocol: Option<Protocol>,
+}
+
+/// Ranges in order, with those that overlap or touch made one.
+#[must_use]
+pub(crate) fn merged(ranges: impl Iterator<Item = PortRange>) -> Vec<PortRange> {
+    let mut sorted: Vec<PortRange> = ranges.collect();
+    sorted.sort_unstable();
+    let mut merged: Vec<PortRange> = Vec::new();
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if range.first <= last.last.saturating_add(1) => last.last = last.last.max(range.last),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
