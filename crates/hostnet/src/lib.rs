@@ -2,6 +2,7 @@
 //! the host's network namespace, all by programs on the container's cgroup; and the answer to "who holds this port?".
 
 pub mod assembler;
+pub mod attach;
 pub mod plan;
 pub mod programs;
 pub mod rules;

@@ -1,0 +1,80 @@
+//! Puts a plan in force: the programs are loaded and attached to the container's directory in the unified hierarchy. Nothing is
+//! pinned; with the directory everything goes.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use sys::bpf::{self, Hook};
+
+use crate::assembler::AssemblyError;
+use crate::plan::NetPlan;
+use crate::programs::{Maps, Program, generate};
+
+/// Why a plan is not in force. Nothing of it is, then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel does not have the hook, or does not take the program.
+    #[error("host networking: {hook} of Linux {release}: {action}: {error}{}", remedy(error))]
+    Hook {
+        /// The hook's name, as libbpf writes it.
+        hook: &'static str,
+        /// The kernel's release.
+        release: String,
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's answer.
+        error: io::Error,
+    },
+    /// Something else that is needed cannot be had.
+    #[error("host networking: {what}: {error}{}", remedy(error))]
+    Call {
+        /// What.
+        what: &'static str,
+        /// The kernel's answer.
+        error: io::Error,
+    },
+    /// There are too many rules.
+    #[error("host networking: {0}")]
+    Rules(#[from] AssemblyError),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => " (it takes CAP_BPF and CAP_NET_ADMIN)",
+        _ => " (it takes a kernel with CONFIG_CGROUP_BPF)",
+    }
+}
+
+/// Loads and attaches what a plan asks for, before anything of the container runs in the directory.
+///
+/// # Errors
+/// [`Error`].
+pub fn apply(plan: &NetPlan, cgroup: impl AsFd) -> Result<(), Error> {
+    let call = |what| move |error| Error::Call { what, error };
+    let maps = Maps::create(plan).map_err(call("making a map"))?;
+    let netns = sys::process::netns_cookie().map_err(call("asking for the network namespace's number"))?;
+    let loaded = generate(plan, &maps, netns)?.into_iter().map(load).collect::<Result<Vec<_>, Error>>()?;
+    for (index, (hook, program)) in loaded.iter().enumerate() {
+        if let Err(error) = bpf::attach(*hook, &cgroup, program) {
+            for (hook, program) in &loaded[..index] {
+                // The first error is the one to be told.
+                let _ = bpf::detach(*hook, &cgroup, program);
+            }
+            return Err(failed(*hook, "attaching the program", error));
+        }
+    }
+    Ok(())
+}
+
+fn load(program: Program) -> Result<(Hook, std::os::fd::OwnedFd), Error> {
+    let Program { hook, name, code } = program;
+    match bpf::load(hook, name, &code) {
+        Ok(loaded) => Ok((hook, loaded)),
+        Err(error) => Err(failed(hook, "loading the program", error)),
+    }
+}
+
+fn failed(hook: Hook, action: &'static str, error: io::Error) -> Error {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    Error::Hook { hook: hook.name(), release, action, error }
+}
