@@ -2,7 +2,7 @@
 
 use program::{Failure, Op, ProgramBuilder, Resolve, Slot, Str};
 
-use crate::plan::ConfinePlan;
+use crate::plan::{ConfinePlan, Label};
 use crate::scheduling::{Cpus, Scheduling};
 
 const PROC_SUPER_MAGIC: u32 = 0x9fa0;
@@ -43,13 +43,30 @@ pub fn emit_early(plan: &ConfinePlan, b: &mut ProgramBuilder) -> Early {
         let data = b.text(score.to_string());
         b.push(Op::WriteFile { dir: Slot::NONE, magic: PROC_SUPER_MAGIC, path, data });
     }
-    let Some((file, label)) = &plan.label else { return Early::default() };
-    b.place(format!("process label {label:?}"));
-    let path = b.text(file);
+    let Some(label) = &plan.label else { return Early::default() };
+    if let (Label::Selinux(label), Some(_)) = (label, &plan.keyring) {
+        b.place("label of the session keyring");
+        // Whoever is confined by the label may not use keys of another. The execve takes it back (selinux(8), keycreate).
+        let path = b.text("/proc/thread-self/attr/keycreate");
+        let data = b.text(label);
+        b.push(Op::WriteFile { dir: Slot::NONE, magic: PROC_SUPER_MAGIC, path, data });
+    }
+    b.place(place_of(label));
+    let path = b.text(match label {
+        Label::AppArmor(_) => "/proc/thread-self/attr/apparmor/exec",
+        Label::Selinux(_) => "/proc/thread-self/attr/exec",
+    });
     let out = b.slot();
     let (dir, resolve) = (Slot::NONE, Resolve::Host);
     b.push(Op::Open { dir, resolve, out, flags: O_WRONLY, magic: PROC_SUPER_MAGIC, path });
     Early { label: out }
+}
+
+fn place_of(label: &Label) -> String {
+    match label {
+        Label::AppArmor(profile) => format!("process.apparmorProfile {profile:?}"),
+        Label::Selinux(label) => format!("process.selinuxLabel {label:?}"),
+    }
 }
 
 /// Everything that can be in force while the process waits for `start`.
@@ -130,10 +147,13 @@ fn emit_identity(plan: &ConfinePlan, b: &mut ProgramBuilder) {
 /// The last operations before the execve: nothing may come between them and it, so that the filter need allow nothing but
 /// execve itself.
 pub fn emit_before_exec(plan: &ConfinePlan, early: Early, b: &mut ProgramBuilder) {
-    if let Some((_, label)) = &plan.label {
+    if let Some(label) = &plan.label {
         // As late as this, or a startContainer hook would be executed under the label.
-        b.place(format!("process label {label:?}"));
-        let data = b.text(label);
+        b.place(place_of(label));
+        let data = match label {
+            Label::AppArmor(profile) => b.text(format!("exec {profile}")),
+            Label::Selinux(label) => b.text(label),
+        };
         b.push(Op::Write { fd: early.label, data });
     }
     for limit in &plan.limits {
@@ -180,7 +200,7 @@ mod tests {
                 memory: Some((2, vec![1])),
                 cpus: Cpus::These(vec![0b101]),
             },
-            label: Some(("/proc/thread-self/attr/exec", "label".to_owned())),
+            label: Some(Label::Selinux("u:r:t:s0".to_owned())),
             keyring: Some("_ses.x".to_owned()),
             filter: Some(Filter { program: vec![0; 8], flags: 4 }),
             warnings: Vec::new(),
@@ -211,6 +231,7 @@ mod tests {
         let golden = [
             "Affinity",
             "WriteFile",
+            "WriteFile",
             "Open",
             "-- inside",
             "Keyring",
@@ -234,6 +255,40 @@ mod tests {
         assert_eq!(order(&everything()), golden);
     }
 
+    /// Few machines have SELinux, so what it is told is held here to the letter.
+    #[test]
+    fn the_module_is_told_through_the_hosts_procfs() {
+        let told = |label: Label, keyring: Option<&str>| {
+            let mut b = ProgramBuilder::new();
+            let keyring = keyring.map(str::to_owned);
+            let plan = ConfinePlan { label: Some(label), keyring, ..ConfinePlan::default() };
+            let early = emit_early(&plan, &mut b);
+            emit_before_exec(&plan, early, &mut b);
+            let text = |text| String::from_utf8_lossy(b.bytes_of(text)).into_owned();
+            let line = |op: &Op| match *op {
+                Op::WriteFile { path, data, magic: PROC_SUPER_MAGIC, .. } => format!("{} < {}", text(path), text(data)),
+                Op::Open { path, magic: PROC_SUPER_MAGIC, resolve: Resolve::Host, out, .. } => {
+                    format!("{out:?} {}", text(path))
+                }
+                Op::Write { fd, data } => format!("{fd:?} < {}", text(data)),
+                ref other => format!("{other:?}"),
+            };
+            b.ops().iter().map(line).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(Label::Selinux("u:r:t:s0".to_owned()), Some("_ses.x")),
+            [
+                "/proc/thread-self/attr/keycreate < u:r:t:s0",
+                "Slot(0) /proc/thread-self/attr/exec",
+                "Slot(0) < u:r:t:s0"
+            ]
+        );
+        let without_keyring = told(Label::Selinux("u:r:t:s0".to_owned()), None);
+        assert_eq!(without_keyring, ["Slot(0) /proc/thread-self/attr/exec", "Slot(0) < u:r:t:s0"]);
+        let apparmor = told(Label::AppArmor("p".to_owned()), Some("_ses.x"));
+        assert_eq!(apparmor, ["Slot(0) /proc/thread-self/attr/apparmor/exec", "Slot(0) < exec p"]);
+    }
+
     /// `start` emits the last operations once more, to name the one that failed by its number.
     #[test]
     fn the_last_operations_are_as_many_without_the_early_files() {
@@ -247,7 +302,9 @@ mod tests {
     fn in_a_user_namespace_the_score_is_the_parents_to_set() {
         let plan = ConfinePlan { user_namespace: true, ..everything() };
         assert!(plan.needs_apply());
-        assert_eq!(order(&plan), order(&everything()).into_iter().filter(|op| op != "WriteFile").collect::<Vec<_>>());
+        let mut without_score = order(&everything());
+        without_score.remove(1);
+        assert_eq!(order(&plan), without_score);
     }
 
     #[test]

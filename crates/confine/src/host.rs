@@ -24,7 +24,7 @@ pub struct HostFacts {
     pub root: bool,
     /// AppArmor is on.
     pub apparmor: bool,
-    /// SELinux is on.
+    /// SELinux is on, and has a policy.
     pub selinux: bool,
     /// The kernel has keyrings.
     pub keyrings: bool,
@@ -49,7 +49,7 @@ impl HostFacts {
             root: rustix::process::geteuid().is_root(),
             // The module's parameter is there, and "N", on a kernel that has AppArmor but does not use it.
             apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y")),
-            selinux: exists("/sys/fs/selinux/status"),
+            selinux: exists("/sys/fs/selinux/status") && has_policy(),
             keyrings: exists("/proc/keys"),
         }
     }
@@ -57,6 +57,11 @@ impl HostFacts {
 
 fn exists(path: &str) -> bool {
     rustix::fs::access(Path::new(path), rustix::fs::Access::EXISTS).is_ok()
+}
+
+/// Without a policy every process is called `kernel`, and there are no other labels to give.
+fn has_policy() -> bool {
+    std::fs::read("/proc/self/attr/current").is_ok_and(|label| !matches!(&*label, b"kernel" | b"kernel\0"))
 }
 
 /// The bounding set of an unconfined process names every capability of the kernel; of a confined one it may not.

@@ -40,14 +40,23 @@ pub struct ConfinePlan {
     pub personality: Option<u32>,
     /// How it is scheduled.
     pub scheduling: Scheduling,
-    /// The label for the next execve, and the file of procfs that takes it.
-    pub label: Option<(&'static str, String)>,
+    /// The label that the execve gives it.
+    pub label: Option<Label>,
     /// The name of a new session keyring.
     pub keyring: Option<String>,
     /// The system call filter.
     pub filter: Option<Filter>,
     /// What is left out, and why.
     pub warnings: Vec<String>,
+}
+
+/// What a security module calls the process, and confines it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// A profile of AppArmor.
+    AppArmor(String),
+    /// A context of SELinux.
+    Selinux(String),
 }
 
 /// Decides what a process may do. `keyring` is the name of its session keyring, `filter` the compiled seccomp profile.
@@ -87,7 +96,7 @@ pub fn plan(
             PersonalityDomain::Linux32 => PER_LINUX32,
         }),
         scheduling: scheduling::scheduling(process, linux),
-        label: label(process, linux, host)?,
+        label: label(process, host)?,
         keyring: keyring.filter(|_| host.keyrings),
         filter,
         warnings,
@@ -128,20 +137,16 @@ fn oom_score(process: &Process, host: &HostFacts, warnings: &mut Vec<String>) ->
 }
 
 /// A confinement that is asked for and cannot be had is refused: silence would leave the process unconfined.
-fn label(process: &Process, linux: &Linux, host: &HostFacts) -> Result<Option<(&'static str, String)>, Refusal> {
+fn label(process: &Process, host: &HostFacts) -> Result<Option<Label>, Refusal> {
     let off = |pointer: &str, module: &str| {
         let remedy = format!("turn {module} on in the kernel, or take the property out");
         Err(Refusal::new(pointer, format!("{module} is off on this host"), remedy))
     };
-    if linux.mount_label.is_some() && host.selinux {
-        let problem = "labels of mounts are not supported yet";
-        return Err(Refusal::new("/linux/mountLabel", problem, "run the engine without SELinux support"));
-    }
     match (&process.apparmor_profile, &process.selinux_label) {
         (Some(_), _) if !host.apparmor => off("/process/apparmorProfile", "AppArmor"),
         (_, Some(_)) if !host.selinux => off("/process/selinuxLabel", "SELinux"),
-        (Some(profile), _) => Ok(Some(("/proc/thread-self/attr/apparmor/exec", format!("exec {profile}")))),
-        (None, Some(label)) => Ok(Some(("/proc/thread-self/attr/exec", label.clone()))),
+        (Some(profile), _) => Ok(Some(Label::AppArmor(profile.clone()))),
+        (None, Some(label)) => Ok(Some(Label::Selinux(label.clone()))),
         (None, None) => Ok(None),
     }
 }
@@ -172,10 +177,10 @@ mod tests {
         assert_eq!(refused(r#","selinuxLabel":"l""#), "/process/selinuxLabel");
         let apparmor = HostFacts { apparmor: true, ..host() };
         let label = planned(r#","apparmorProfile":"p""#, "{}", &apparmor, None).unwrap().label;
-        assert_eq!(label, Some(("/proc/thread-self/attr/apparmor/exec", "exec p".to_owned())));
+        assert_eq!(label, Some(Label::AppArmor("p".to_owned())));
         let selinux = HostFacts { selinux: true, ..host() };
         let label = planned(r#","selinuxLabel":"l""#, "{}", &selinux, None).unwrap().label;
-        assert_eq!(label, Some(("/proc/thread-self/attr/exec", "l".to_owned())));
+        assert_eq!(label, Some(Label::Selinux("l".to_owned())));
     }
 
     #[test]
@@ -183,6 +188,8 @@ mod tests {
         let plan = planned("", r#"{"mountLabel":"l"}"#, &host(), None).unwrap();
         assert_eq!(plan.warnings.len(), 1);
         assert!(plan.warnings[0].starts_with("/linux/mountLabel"), "{:?}", plan.warnings);
+        let selinux = HostFacts { selinux: true, ..host() };
+        assert!(planned("", r#"{"mountLabel":"l"}"#, &selinux, None).unwrap().warnings.is_empty());
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<Cont
             kernel: host.kernel,
             no_pivot: options.no_pivot,
             cgroups: cgroup_mounts(&cgroup),
-            mount_label: None,
+            mount_label: linux.mount_label.as_deref().filter(|_| host.confine.selinux),
         },
     )?;
     let keyring = (!options.no_new_keyring).then(|| keyring(&options.id));

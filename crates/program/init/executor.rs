@@ -137,6 +137,12 @@ impl Executor {
                 chmod(self.fd(to), c".", mode).step(1)?;
             }
             Op::CopyUp { from, to, owner } => copyup::copy_up(self.fd(from), self.fd(to), owner != 0)?,
+            Op::Label { mount, label } => {
+                // The descriptor of a mount is good for paths alone.
+                let root = openat2(self.fd(mount), c".", O_DIRECTORY, 0, 0).step(0)?;
+                set_attribute(root, c"security.selinux", self.program.bytes(label)).step(1)?;
+                close(root);
+            }
             Op::CheckDevice { fd, mode, dev } => {
                 let file = stat_fd(self.fd(fd)).step(0)?;
                 if file.mode & S_IFMT != mode & S_IFMT || file.rdev != dev {

@@ -127,6 +127,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::MountPoint { .. } | Op::MakeNode { .. } | Op::Symlink { .. } | Op::Mask { .. } | Op::ReadOnly { .. } => {
             in_rootfs(step)
         }
+        Op::Label { .. } => nth(&["openat2", "fsetxattr"]),
         Op::CopyMode { .. } => nth(&["stat", "fchmodat"]),
         Op::CheckDevice { .. } => "stat",
         Op::CopyUp { .. } => nth(&[

@@ -108,6 +108,8 @@ pub enum Op {
     /// Copies what is in the folder `from` to the root of the mount `to`, with owners, modes, times and extended attributes; where
     /// `owner` is not 0, the root gets the owner of the folder as well.
     CopyUp { from: Slot, to: Slot, owner: u32 },
+    /// Gives the root of a mount that is not read-only an SELinux label (`security.selinux`, xattr(7)).
+    Label { mount: Slot, label: Str },
     /// Refuses anything but the device of this kind (`mode`: S_IFCHR or S_IFBLK) and number.
     CheckDevice { fd: Slot, mode: u32, dev: u64 },
     /// Makes a device, FIFO or socket node, exactly with `mode` (type and permissions), or accepts an equal one.

@@ -131,6 +131,7 @@ impl<'p> Emitter<'p> {
         // All folders are covered by one and the same, which holds nothing but its root.
         configure(fs, "nr_blocks", Some("1"), b);
         configure(fs, "nr_inodes", Some("1"), b);
+        self.configure_label(fs, b);
         let attributes = Attributes { set: Attributes::READ_ONLY.set | Attributes::INERT.set, clear: 0 };
         let tmpfs = mount_new(fs, attributes, b);
         // Before Linux 6.15 only a mount that is in a mount namespace can be cloned, so it is attached where nobody sees it and
@@ -145,6 +146,13 @@ impl<'p> Emitter<'p> {
         }
         b.push(Op::Close { fd: null });
         b.push(Op::Close { fd: empty });
+    }
+
+    /// Labels a file system that the runtime mounts of its own accord.
+    fn configure_label(&self, fs: Slot, b: &mut ProgramBuilder) {
+        if let Some(label) = &self.plan.label {
+            configure(fs, "context", Some(label), b);
+        }
     }
 
     /// Makes the root `/`.

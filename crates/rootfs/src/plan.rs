@@ -83,6 +83,8 @@ pub struct RootfsPlan {
     pub(crate) entry: Entry,
     /// A mount that is not attached yet can be cloned (Linux 6.15).
     pub(crate) clones_detached: bool,
+    /// The SELinux label of what the runtime mounts of its own accord.
+    pub(crate) label: Option<String>,
 }
 
 /// How the root becomes `/`.
@@ -187,6 +189,7 @@ pub fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<RootfsPlan, Refusal> {
             false => Entry::Pivot,
         },
         clones_detached: input.kernel >= CLONES_DETACHED,
+        label: input.mount_label.map(str::to_owned),
     })
 }
 

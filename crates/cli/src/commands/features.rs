@@ -53,8 +53,7 @@ fn linux() -> Linux {
         }),
         seccomp: Some(seccomp()),
         apparmor: enabled(true),
-        // Labels of processes alone are not SELinux support: labels of mounts are refused.
-        selinux: enabled(false),
+        selinux: enabled(true),
         intel_rdt: Some(IntelRdt { enabled: Some(true), schemata: Some(true), monitoring: Some(true) }),
         memory_policy: Some(MemoryPolicy { modes: names(MemoryPolicyMode::ALL), flags: names(MemoryPolicyFlag::ALL) }),
         mount_extensions: Some(MountExtensions { idmap: enabled(true) }),

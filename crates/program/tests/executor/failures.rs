@@ -16,6 +16,7 @@ const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 const ENOTDIR: i32 = 20;
 const EINVAL: i32 = 22;
+const EOPNOTSUPP: i32 = 95;
 const ENOTTY: i32 = 25;
 const ELOOP: i32 = 40;
 const ENOTSOCK: i32 = 88;
@@ -219,6 +220,15 @@ fn mounts() {
         },
         0,
         EINVAL,
+    );
+    fails(
+        |b| {
+            let mount = opened(b, "/proc", OFlags::PATH);
+            let label = b.text("u:r:t:s0");
+            b.push(Op::Label { mount, label });
+        },
+        1,
+        EOPNOTSUPP,
     );
     fails(
         |b| {

@@ -42,6 +42,10 @@ impl Emitter<'_> {
                         b.push(Op::SetAttr { mount: tree, userns, recursive: 0, set: 0, clear: 0, propagation: 0 });
                         b.push(Op::Close { fd: userns });
                     }
+                    if let Some(label) = &mount.label {
+                        let label = b.text(label);
+                        b.push(Op::Label { mount: tree, label });
+                    }
                     spread(tree, &mount.propagation, b);
                     if mount.read_only_late {
                         self.read_only_late.push((mount.index, same_mount(tree, b)));
@@ -89,6 +93,7 @@ impl Emitter<'_> {
         let fs = file_system("tmpfs", b);
         configure(fs, "source", Some("cgroup"), b);
         configure(fs, "mode", Some("755"), b);
+        self.configure_label(fs, b);
         let attributes = mount.attributes.without_read_only();
         let tmpfs = mount_new(fs, Attributes { set: attributes.set | Attributes::INERT.set, ..attributes }, b);
         let folder = same_mount(tmpfs, b);

@@ -37,6 +37,7 @@ fn line(b: &ProgramBuilder, op: &Op) -> String {
         Op::MountInNewFolder { from, folder, mode, name } => {
             format!("mount {} in {} {} {mode:o}", n(from), n(folder), s(name))
         }
+        Op::Label { mount, label } => format!("label {} {}", n(mount), s(label)),
         Op::CopyMode { from, to } => format!("mode {} -> {}", n(from), n(to)),
         Op::MoveMount { from, to } => format!("move_mount {} {}", n(from), n(to)),
         Op::MakeNode { root, path, mode, uid, gid, dev } => {
@@ -134,4 +135,37 @@ fn nothing_stays_open_but_the_terminal() {
     let free: Vec<u16> = (0..4).map(|_| b.slot().0).collect();
     let terminal = [terminal.0.0, terminal.1.0];
     assert!(free.iter().chain(&terminal).all(|slot| *slot < 6), "{free:?} {terminal:?}");
+}
+
+/// Few machines have SELinux, so the operations are held here.
+#[test]
+fn labels_are_told_to_what_is_mounted() {
+    let config = r#"{"ociVersion":"1.0.2","mounts":[{"destination":"/run","type":"tmpfs"},{"destination":"/q","type":"mqueue"},
+        {"destination":"/data","type":"bind","source":"/data"},{"destination":"/sys/fs/cgroup","type":"cgroup"}],
+        "linux":{"namespaces":[{"type":"mount"}],"maskedPaths":["/x"]}}"#;
+    let spec = spec::Spec::from_bytes(config.as_bytes()).unwrap();
+    let cgroups = CgroupMounts::V1(vec![]);
+    let plan = plan(&spec, &PlanInput { mount_label: Some("u:r:t:s0:c1,c2"), ..input(cgroups, false) }).unwrap();
+    let mut b = ProgramBuilder::new();
+    let mut emitter = Emitter::prepare(&plan, &[], &mut b);
+    emitter.mounts(&mut b);
+    emitter.hide(&mut b);
+    let labels: Vec<String> = b
+        .ops()
+        .iter()
+        .map(|op| line(&b, op))
+        .filter(|line| line.contains("s0:c1,c2") || line.contains("fsopen"))
+        .collect();
+    let expected = [
+        "#0 = fsopen `tmpfs`",
+        "fsconfig #0 `context` `u:r:t:s0:c1,c2`",
+        "#0 = fsopen `mqueue`",
+        "label #2 `u:r:t:s0:c1,c2`",
+        // The folder of the cgroups, and the cover of what is masked.
+        "#0 = fsopen `tmpfs`",
+        "fsconfig #0 `context` `u:r:t:s0:c1,c2`",
+        "#2 = fsopen `tmpfs`",
+        "fsconfig #2 `context` `u:r:t:s0:c1,c2`",
+    ];
+    assert_eq!(labels, expected);
 }

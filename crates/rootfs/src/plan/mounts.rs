@@ -57,6 +57,8 @@ pub(crate) struct MountPlan {
     /// A tmpfs that gets a copy of what it covers.
     pub(crate) copy_up: Option<CopyUp>,
     pub(crate) idmap: Option<IdMap>,
+    /// The SELinux label of a file system that takes none as an option.
+    pub(crate) label: Option<String>,
 }
 
 /// The id maps of an idmapped mount, which are those of a user namespace.
@@ -179,6 +181,7 @@ impl Planner<'_> {
             return Err(Refusal::new(format!("{pointer}/options"), problem, "remove it, or set the type to tmpfs"));
         }
         let copy_up = options.copy_up.then(|| CopyUp { owner: !has("uid") && !has("gid") });
+        let label = self.input.mount_label.filter(|_| fresh && mount.kind.as_deref() == Some("mqueue"));
         let (resolve, avoid) = resolution(mount, &target);
         Ok(MountPlan {
             index,
@@ -194,6 +197,7 @@ impl Planner<'_> {
             keep_mode,
             copy_up,
             idmap,
+            label: label.map(str::to_owned),
         })
     }
 
@@ -297,8 +301,9 @@ impl Planner<'_> {
             config.push(("ro".to_owned(), None));
         }
         config.extend(superblock_config(options));
-        // The kernel labels these by its policy.
-        let labelled = !matches!(name, "proc" | "sysfs" | "mqueue");
+        // The kernel labels the first two by its policy, and the third has no such option.
+        let labelled =
+            !matches!(name, "proc" | "sysfs" | "mqueue") && !options.data.iter().any(|(key, _)| key == "context");
         if let Some(label) = self.input.mount_label.filter(|_| labelled) {
             config.push(("context".to_owned(), Some(label.to_owned())));
         }

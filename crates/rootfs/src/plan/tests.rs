@@ -160,7 +160,12 @@ fn labels_go_to_file_systems_that_take_them() {
         let plan = planned(json!({"mounts": [{"destination": "/x", "type": kind}]}), &input).unwrap();
         let MountKind::FileSystem { config, .. } = &plan.mounts[0].kind else { panic!("{kind}") };
         assert_eq!(config.iter().any(|(key, _)| key == "context"), labelled, "{kind}");
+        assert_eq!(plan.mounts[0].label.is_some(), kind == "mqueue");
     }
+    let own = json!({"destination": "/x", "type": "tmpfs", "options": ["context=\"own\""]});
+    let plan = planned(json!({"mounts": [own]}), &input).unwrap();
+    let MountKind::FileSystem { config, .. } = &plan.mounts[0].kind else { panic!("{plan:?}") };
+    assert_eq!(*config, [("context".to_owned(), Some("own".to_owned()))]);
 }
 
 #[test]
