@@ -75,6 +75,11 @@ impl Bundle {
         self.scratch.join("bundle")
     }
 
+    /// The folder for what the runtimes write down.
+    pub fn state(&self) -> PathBuf {
+        self.scratch.join("state")
+    }
+
     /// Where `create --pid-file` leaves the pid.
     pub fn pid_file(&self) -> PathBuf {
         self.scratch.join("pid")
@@ -104,6 +109,7 @@ impl Bundle {
 
 impl Drop for Bundle {
     fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.state(), nix::mount::MntFlags::MNT_DETACH);
         let _ = fs::remove_dir_all(&self.scratch);
         for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
             let _ = fs::remove_dir(hierarchy.path().join(CGROUP));

@@ -1,5 +1,7 @@
 //! The private mount namespace in which everything is measured.
 
+use std::path::Path;
+
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
@@ -17,4 +19,10 @@ pub fn enter() -> Result<()> {
         umount2(UNIFIED, MntFlags::MNT_DETACH)?;
     }
     Ok(())
+}
+
+/// Mounts a tmpfs, as `/run` is one, on a new folder: what the runtimes write down lands on no disk.
+pub fn tmpfs(folder: &Path) -> Result<()> {
+    std::fs::create_dir(folder)?;
+    Ok(mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), None::<&str>)?)
 }

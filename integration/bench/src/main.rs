@@ -78,8 +78,9 @@ fn options(arguments: &[String]) -> Result<Options> {
 fn compare(options: &Options) -> Result<()> {
     isolation::enter()?;
     let bundle = Bundle::new()?;
+    isolation::tmpfs(&bundle.state())?;
     let runtimes: Vec<Runtime> =
-        options.runtimes.iter().map(|(name, path)| Runtime::new(name, path, bundle.scratch())).collect();
+        options.runtimes.iter().map(|(name, path)| Runtime::new(name, path, &bundle.state())).collect();
     bundle.write_config(Network::Host, bundle::TRUE)?;
     let floor = Floor::new(&options.floor, &bundle)?;
     let rounds = Rounds::measure(&runtimes, &floor, &bundle, options.rounds)?;

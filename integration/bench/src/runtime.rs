@@ -15,9 +15,9 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// State goes into a folder of this runtime's own below `scratch`.
-    pub fn new(name: &str, path: &Path, scratch: &Path) -> Self {
-        Self { name: name.to_owned(), path: path.to_owned(), state: scratch.join(format!("state-{name}")) }
+    /// What it writes down goes into a folder of its own below `state`.
+    pub fn new(name: &str, path: &Path, state: &Path) -> Self {
+        Self { name: name.to_owned(), path: path.to_owned(), state: state.join(name) }
     }
 
     fn command(&self, words: &[&str]) -> Command {
