@@ -15,11 +15,12 @@ mod socket;
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
-use sys::bpf::{Hook, Instruction, Map};
+use sys::bpf::{self, Hook, Instruction, Map};
 
-pub use attempts::{Attempt, Event};
-pub use counters::Counters;
+pub use attempts::{Attempt, Event, events};
+pub use counters::{Counters, Traffic};
 
 use crate::assembler::AssemblyError;
 use crate::plan::NetPlan;
@@ -164,4 +165,18 @@ fn own_addresses(plan: &NetPlan) -> Vec<IpAddr> {
     own.sort_unstable();
     own.dedup();
     own
+}
+
+/// The map with this name of the programs at a hook of a cgroup v2 directory. Nothing is pinned: the programs are found by their
+/// cgroup, and the map by its program.
+fn find_map(hook: Hook, cgroup: impl AsFd, name: &str) -> io::Result<Option<Map>> {
+    for program in bpf::attached(hook, cgroup)? {
+        for map in bpf::maps_of(bpf::program_by_id(program)?)? {
+            let map = Map::by_id(map)?;
+            if map.name() == name.as_bytes() {
+                return Ok(Some(map));
+            }
+        }
+    }
+    Ok(None)
 }

@@ -3,11 +3,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::AsFd;
 
-use sys::bpf::{Instruction, Map, MapKind};
+use sys::bpf::{Hook, Instruction, Map, MapKind, RingBuffer};
 
+use super::find_map;
 use super::socket::{CONTEXT, PORT, PROTOCOL, STACK, SocketProgram, leave_other_namespaces};
 use crate::assembler::{Assembler, AssemblyError, Helper, If, Register, Width};
+
+const MAP: &str = "ls_attempts";
 
 /// The size of the ring buffer in bytes: a hundred attempts that nobody has read yet. More are lost.
 const SIZE: u32 = 4096;
@@ -69,7 +73,15 @@ impl Event {
 }
 
 pub(super) fn map() -> io::Result<Map> {
-    Map::create(MapKind::RingBuffer, "ls_attempts", 0, 0, SIZE)
+    Map::create(MapKind::RingBuffer, MAP, 0, 0, SIZE)
+}
+
+/// The ring buffer of the programs on a cgroup v2 directory; `None` if they tell nothing.
+///
+/// # Errors
+/// Those of bpf(2) and mmap(2).
+pub fn events(cgroup: impl AsFd) -> io::Result<Option<RingBuffer>> {
+    find_map(Hook::PostBind4, cgroup, MAP)?.map(RingBuffer::open).transpose()
 }
 
 /// Keeps the port that the container asked for, before anything is translated.

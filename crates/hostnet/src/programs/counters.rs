@@ -3,8 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use sys::bpf::{self, Hook, Instruction, Map, MapKind};
+use sys::bpf::{Hook, Instruction, Map, MapKind};
 
+use super::find_map;
 use crate::assembler::{Assembler, AssemblyError, Field, Helper, Register, Width};
 
 /// The keys of the map.
@@ -39,23 +40,10 @@ impl Counters {
     /// # Errors
     /// Those of bpf(2).
     pub fn read(cgroup: impl AsFd) -> io::Result<Option<Counters>> {
-        let Some(map) = find(cgroup)? else { return Ok(None) };
+        let Some(map) = find_map(Hook::Egress, cgroup, MAP)? else { return Ok(None) };
         let traffic = |key: i32| Ok::<_, io::Error>(sum(&map.lookup(&key.to_ne_bytes())?.unwrap_or_default()));
         Ok(Some(Counters { received: traffic(RECEIVED)?, sent: traffic(SENT)? }))
     }
-}
-
-/// Nothing is pinned: the programs are found by their cgroup, and the map by its program.
-fn find(cgroup: impl AsFd) -> io::Result<Option<Map>> {
-    for program in bpf::attached(Hook::Egress, cgroup)? {
-        for map in bpf::maps_of(bpf::program_by_id(program)?)? {
-            let map = Map::by_id(map)?;
-            if map.name() == MAP.as_bytes() && map.is(MapKind::PerCpuArray) {
-                return Ok(Some(map));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// Adds up the values of all CPUs.

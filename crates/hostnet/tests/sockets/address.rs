@@ -1,0 +1,57 @@
+//! Confinement to an address.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+
+use hostnet::NetPlan;
+use hostnet::rules::Addresses;
+
+use crate::contained::{ANY4, ANY6, LOCAL4, LOCAL6, contained};
+use crate::host;
+
+const OWN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+
+fn plan(v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) -> NetPlan {
+    NetPlan { address: Some(Addresses { v4, v6 }), ..NetPlan::default() }
+}
+
+#[test]
+fn two_servers_have_the_same_port() {
+    contained("address::two_servers_have_the_same_port", &plan(Some(OWN), None), |door| {
+        let _other = TcpListener::bind((LOCAL4, 2111)).unwrap();
+        door.enter();
+        for asked in [ANY4, LOCAL4, OWN] {
+            let server = TcpListener::bind((asked, 2111)).unwrap();
+            assert!(host::has("tcp", OWN, 2111), "{asked}");
+            TcpStream::connect((LOCAL4, 2111)).unwrap();
+            server.accept().unwrap();
+        }
+        let both = TcpListener::bind((ANY6, 2111)).unwrap();
+        assert!(host::has("tcp", OWN.to_ipv6_mapped(), 2111));
+        TcpStream::connect((LOCAL6, 2111)).unwrap();
+        both.accept().unwrap();
+    });
+}
+
+#[test]
+fn other_addresses_are_not_available() {
+    contained("address::other_addresses_are_not_available", &plan(Some(OWN), None), |door| {
+        door.enter();
+        let refused = |error: std::io::Error| assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+        refused(TcpListener::bind(("192.0.2.2", 2112)).unwrap_err());
+        refused(UdpSocket::bind(("fd00::2", 2112)).unwrap_err());
+        refused(UdpSocket::bind(("::ffff:192.0.2.2", 2112)).unwrap_err());
+    });
+}
+
+#[test]
+fn of_ipv6_alone() {
+    contained("address::of_ipv6_alone", &plan(None, Some(LOCAL6)), |door| {
+        door.enter();
+        let server = TcpListener::bind((ANY6, 2113)).unwrap();
+        assert!(host::has("tcp", LOCAL6, 2113));
+        TcpStream::connect((LOCAL6, 2113)).unwrap();
+        server.accept().unwrap();
+        assert_eq!(TcpListener::bind((ANY4, 2113)).unwrap_err().kind(), ErrorKind::AddrNotAvailable);
+    });
+}

@@ -1,0 +1,77 @@
+//! A test inside a container's cgroup: the test's program starts itself once more for it, as a process is in one cgroup.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hostnet::NetPlan;
+use hostnet::rules::{PortRange, Protocol, Publish, Published};
+
+/// Names the cgroup for the process inside.
+const CGROUP: &str = "HOSTNET_TEST_CGROUP";
+
+/// A directory of the unified hierarchy with a plan in force, removed at the end.
+pub(crate) struct Cgroup(pub(crate) PathBuf);
+
+impl Cgroup {
+    /// `None` where there is no such hierarchy.
+    pub(crate) fn new(name: &str, plan: &NetPlan) -> Option<Cgroup> {
+        let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
+        let Some(unified) = unified.into_iter().find(|path| path.join("cgroup.controllers").exists()) else {
+            eprintln!("skipped: this host has no cgroup v2 hierarchy");
+            return None;
+        };
+        let path = unified.join(format!("hostnet-test-{}-{name}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let cgroup = Cgroup(path);
+        hostnet::attach::apply(plan, File::open(&cgroup.0).unwrap()).unwrap();
+        Some(cgroup)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let removed = std::fs::remove_dir(&self.0);
+        if !std::thread::panicking() {
+            removed.unwrap();
+        }
+    }
+}
+
+/// Whom a test's body asks to enter the cgroup; sockets that it makes before are the host's.
+pub(crate) struct Door(PathBuf);
+
+impl Door {
+    pub(crate) fn enter(&self) -> &Path {
+        std::fs::write(self.0.join("cgroup.procs"), "0").unwrap();
+        &self.0
+    }
+}
+
+/// Runs `body` in a process of its own, with `plan` in force for a new cgroup that it may enter. `test` is the test's full name.
+pub(crate) fn contained(test: &str, plan: &NetPlan, body: impl FnOnce(&Door)) {
+    if let Some(cgroup) = std::env::var_os(CGROUP) {
+        return body(&Door(cgroup.into()));
+    }
+    let Some(cgroup) = Cgroup::new(&test.replace(':', "-"), plan) else { return };
+    let mut inside = Command::new(std::env::current_exe().unwrap());
+    let status = inside.args(["--exact", test, "--nocapture"]).env(CGROUP, &cgroup.0).status().unwrap();
+    assert!(status.success(), "{test}: {status}");
+}
+
+pub(crate) fn published(rules: &[(u16, u16, Protocol)]) -> NetPlan {
+    let one = |port| PortRange { first: port, last: port };
+    let rules = rules.iter().map(|&(host, inside, protocol)| Published {
+        address: None,
+        host: one(host),
+        inside: one(inside),
+        protocol,
+    });
+    NetPlan { publish: Publish { rules: rules.collect(), auto: false }, ..NetPlan::default() }
+}
+
+pub(crate) const ANY4: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+pub(crate) const ANY6: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
+pub(crate) const LOCAL4: Ipv4Addr = Ipv4Addr::LOCALHOST;
+pub(crate) const LOCAL6: Ipv6Addr = Ipv6Addr::LOCALHOST;
