@@ -15,6 +15,7 @@ mod mount_extras;
 mod net_devices;
 mod process_extras;
 mod seccomp_listener;
+mod selinux;
 mod start;
 mod state;
 mod verbs;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
     let scenes = [
         create::scenes(),
         seccomp_listener::scenes(),
+        selinux::scenes(),
         start::scenes(),
         state::scenes(),
         kill::scenes(),

@@ -17,6 +17,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
     let one_cpu = std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() < 2);
     let no_numa = !fs::exists("/proc/self/numa_maps").unwrap();
     vec![
+        scene!(host_and_domain_name).peer_cannot(NEWER),
         scene!(policy_and_nice_value).peer_cannot(NEWER),
         scene!(real_time_policies_and_flags).peer_cannot(NEWER).skip_if(
             !real_time_is_possible(),
@@ -89,6 +90,13 @@ fn cgroup_has_real_time() -> bool {
 /// Where the cgroup cannot say so, it is tried in that of the tests.
 fn real_time_is_possible() -> bool {
     cgroup_has_real_time() || command::run(Command::new("chrt").args(["-f", "1", "true"])).code == 0
+}
+
+fn host_and_domain_name(stage: &Stage) {
+    let mut bundle = stage.shell("cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname");
+    bundle.set("/hostname", json!("box")).set("/domainname", json!("example"));
+    bundle.run().ok();
+    bundle.says("box\nexample\n");
 }
 
 fn policy_and_nice_value(stage: &Stage) {
