@@ -1,21 +1,15 @@
 //! The few messages of rtnetlink(7) that moving a network device takes: links and addresses, in one network namespace.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use sys::netlink::{NLM_F_ACK, NLM_F_CREATE_EXCL, NLM_F_DUMP, Netlink, attributes, number};
 
-// linux/rtnetlink.h, linux/netlink.h
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
+// linux/rtnetlink.h
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
-const NLM_F_REQUEST: u16 = 0x1;
-const NLM_F_ACK: u16 = 0x4;
-const NLM_F_DUMP: u16 = 0x300;
-const NLM_F_CREATE_EXCL: u16 = 0x600;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFA_ADDRESS: u16 = 1;
@@ -25,14 +19,12 @@ const IFA_FLAGS: u16 = 8;
 const IFA_F_PERMANENT: u32 = 0x80;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const IFF_UP: u32 = 1;
-/// Sizes of the fixed parts: struct nlmsghdr, struct ifinfomsg, struct ifaddrmsg, struct rtattr.
-const HEADER: usize = 16;
+/// Sizes of the fixed parts: struct ifinfomsg, struct ifaddrmsg.
 const LINK: usize = 16;
 const ADDRESS: usize = 8;
-const ATTRIBUTE: usize = 4;
 
 /// A socket to the routing layer of one network namespace: the one that the calling thread was in when it was opened.
-pub(crate) struct Route(OwnedFd);
+pub(crate) struct Route(Netlink);
 
 /// An address of a device that is to be kept when the device moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +37,7 @@ pub(crate) struct Address {
 
 impl Route {
     pub(crate) fn open() -> Result<Route, Errno> {
-        // Protocol 0 is NETLINK_ROUTE.
-        rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).map(Route)
+        Netlink::open(None).map(Route)
     }
 
     /// The index of the device of that name.
@@ -91,28 +82,9 @@ impl Route {
 
     /// Sends a request and collects the replies up to their end, or the error that the kernel answers.
     fn ask(&self, kind: u16, flags: u16, body: &[u8], attributes: &[(u16, Vec<u8>)]) -> Result<Vec<Vec<u8>>, Errno> {
-        rustix::net::send(&self.0, &request(kind, flags, body, attributes), SendFlags::empty())?;
         let mut replies = Vec::new();
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let (_, len) =
-                rustix::io::retry_on_intr(|| rustix::net::recv(&self.0, &mut buffer[..], RecvFlags::empty()))?;
-            let mut rest = buffer.get(..len).unwrap_or_default();
-            while let Some((kind, message, after)) = message(rest) {
-                match kind {
-                    NLMSG_DONE => return Ok(replies),
-                    NLMSG_ERROR => {
-                        return match number(message, 0).map(u32::cast_signed) {
-                            Some(0) => Ok(replies),
-                            Some(error) => Err(Errno::from_raw_os_error(-error)),
-                            None => Err(Errno::BADMSG),
-                        };
-                    }
-                    _ => replies.push(message.to_vec()),
-                }
-                rest = after;
-            }
-        }
+        self.0.ask(kind, flags, body, attributes, &mut |reply| replies.push(reply.to_vec()))?;
+        Ok(replies)
     }
 }
 
@@ -120,18 +92,16 @@ impl Address {
     fn parse(message: &[u8]) -> Option<Address> {
         let (&[family, prefix, flags, scope], rest) = message.split_first_chunk::<4>()?;
         let mut flags = u32::from(flags);
-        let mut attributes = Vec::new();
-        let mut rest = rest.get(4..)?;
-        while let Some((kind, value, after)) = attribute(rest) {
+        let mut kept = Vec::new();
+        for (kind, value) in attributes(rest.get(4..)?) {
             match kind {
                 IFA_FLAGS => flags = number(value, 0)?,
-                IFA_ADDRESS | IFA_LOCAL | IFA_BROADCAST => attributes.push((kind, value.to_vec())),
+                IFA_ADDRESS | IFA_LOCAL | IFA_BROADCAST => kept.push((kind, value.to_vec())),
                 _ => {}
             }
-            rest = after;
         }
-        let kept = scope == RT_SCOPE_UNIVERSE && flags & IFA_F_PERMANENT != 0;
-        kept.then_some(Address { family, prefix, flags, attributes })
+        let global = scope == RT_SCOPE_UNIVERSE && flags & IFA_F_PERMANENT != 0;
+        global.then_some(Address { family, prefix, flags, attributes: kept })
     }
 }
 
@@ -142,39 +112,6 @@ fn link(index: u32, up: u32) -> [u8; LINK] {
     body[8..12].copy_from_slice(&up.to_ne_bytes());
     body[12..16].copy_from_slice(&up.to_ne_bytes());
     body
-}
-
-fn request(kind: u16, flags: u16, body: &[u8], attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
-    let mut message = vec![0; HEADER];
-    message.extend(body);
-    for (kind, value) in attributes {
-        message.extend(((ATTRIBUTE + value.len()) as u16).to_ne_bytes());
-        message.extend(kind.to_ne_bytes());
-        message.extend(value);
-        message.resize(message.len().next_multiple_of(4), 0);
-    }
-    let len = message.len() as u32;
-    message[..4].copy_from_slice(&len.to_ne_bytes());
-    message[4..6].copy_from_slice(&kind.to_ne_bytes());
-    message[6..8].copy_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
-    message
-}
-
-/// The first message of a reply: its kind, what it holds, and what follows it.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let len = number(bytes, 0)? as usize;
-    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-    Some((kind, bytes.get(HEADER..len)?, bytes.get(len.next_multiple_of(4)..).unwrap_or_default()))
-}
-
-fn attribute(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let len = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
-    let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
-    Some((kind, bytes.get(ATTRIBUTE..len)?, bytes.get(len.next_multiple_of(4)..).unwrap_or_default()))
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -192,14 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn torn_messages_end_the_reading() {
-        let whole = request(RTM_NEWLINK, 0, &link(1, 0), &[(IFLA_IFNAME, b"eth0\0".to_vec())]);
-        for len in 0..whole.len() {
-            assert!(message(&whole[..len]).is_none(), "{len}");
-        }
-        let (kind, body, rest) = message(&whole).unwrap();
-        assert_eq!((kind, rest.len()), (RTM_NEWLINK, 0));
-        assert_eq!(attribute(&body[LINK..]).unwrap().1, b"eth0\0");
+    fn a_torn_address_is_none() {
         assert!(Address::parse(&[2, 24]).is_none());
     }
 }

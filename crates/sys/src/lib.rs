@@ -3,8 +3,10 @@
 
 pub mod arch;
 pub mod bpf;
+pub mod handle;
 pub mod idmap;
 pub mod memfd;
+pub mod netlink;
 pub mod process;
 pub mod signal;
 pub mod spawn;
