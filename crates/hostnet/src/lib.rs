@@ -7,4 +7,12 @@ pub mod plan;
 pub mod programs;
 pub mod rules;
 
+mod container;
+mod holder;
+mod sockets;
+
+pub use container::Container;
+pub use holder::{Holder, Holders};
 pub use plan::NetPlan;
+pub use rules::Protocol;
+pub use sockets::{Socket, sockets};

@@ -1,0 +1,202 @@
+//! Who holds a socket: its container and its process, without a walk over all of /proc.
+//!
+//! The kernel tells in which cgroup a socket was made. The cgroup's path names the container, and its members are the few
+//! processes whose descriptors need a look.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
+
+use crate::Socket;
+use crate::container::{Container, docker_name, id_in, id_of_process};
+
+/// Who holds a socket, as far as it can be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// Its container; none if it is in no container.
+    pub container: Option<Container>,
+    /// The lowest pid that has a descriptor of the socket.
+    pub pid: Option<i32>,
+    /// That process's name (proc_pid_comm(5)).
+    pub process: Option<String>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(container) = &self.container {
+            write!(f, "container {container}, ")?;
+        }
+        match (&self.process, self.pid) {
+            (Some(process), Some(pid)) => write!(f, "process {process} (pid {pid})"),
+            _ => f.write_str("a process that cannot be seen from here"),
+        }
+    }
+}
+
+/// Finds holders, and remembers what it has read of /proc on the way: for one moment, not for long.
+pub struct Holders {
+    /// The mount of the cgroup v2 hierarchy and a descriptor of it.
+    unified: Option<(PathBuf, OwnedFd)>,
+    /// Ids of containers that their cgroup's path does not tell, by that path.
+    known: HashMap<PathBuf, String>,
+    cgroups: HashMap<u64, Cgroup>,
+    everything: Scan,
+    processes: HashMap<i32, Process>,
+    names: HashMap<String, Option<String>>,
+}
+
+/// What is known of one cgroup.
+struct Cgroup {
+    container: Option<String>,
+    members: Scan,
+}
+
+/// What is known of one process.
+#[derive(Clone)]
+struct Process {
+    name: Option<String>,
+    container: Option<String>,
+}
+
+impl Holders {
+    /// Begins a search. `unified` is where cgroup v2 is mounted; without it, and without the right to open files by handle,
+    /// every process is looked at. `known` are containers of the caller's, by the directories of their cgroups.
+    #[must_use]
+    pub fn new(unified: Option<&Path>, known: HashMap<PathBuf, String>) -> Holders {
+        let open =
+            |mount: &Path| openat(CWD, mount, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        Holders {
+            unified: unified.and_then(|mount| Some((mount.to_owned(), open(mount).ok()?))),
+            known,
+            cgroups: HashMap::new(),
+            everything: Scan::All,
+            processes: HashMap::new(),
+            names: HashMap::new(),
+        }
+    }
+
+    /// Who holds this socket.
+    pub fn of(&mut self, socket: &Socket) -> Holder {
+        let (mut container, mut pid) = (None, None);
+        if let Some(id) = socket.cgroup {
+            if !self.cgroups.contains_key(&id) {
+                let found = self.look_at(id);
+                self.cgroups.insert(id, found);
+            }
+            if let Some(cgroup) = self.cgroups.get_mut(&id) {
+                container.clone_from(&cgroup.container);
+                pid = cgroup.members.find(socket.inode);
+            }
+        }
+        // Made elsewhere and handed on, as systemd does with the sockets that it activates by; or the cgroup is gone.
+        let pid = pid.or_else(|| self.everything.find(socket.inode));
+        let process = pid.map(|pid| self.processes.entry(pid).or_insert_with(|| Process::of(pid)).clone());
+        let (name, of_process) = process.map_or((None, None), |process| (process.name, process.container));
+        let container = container.or(of_process).map(|id| self.named(id, pid));
+        Holder { container, pid, process: name }
+    }
+
+    /// The cgroup's path, and from it its container and its members. The root's are found with all others.
+    fn look_at(&self, id: u64) -> Cgroup {
+        let nothing = Cgroup { container: None, members: Scan::Nobody };
+        let Some((mount, fd)) = &self.unified else { return nothing };
+        let Ok(dir) = sys::handle::open_cgroup(fd.as_fd(), id) else { return nothing };
+        let Ok(path) = fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())) else { return nothing };
+        match path.strip_prefix(mount) {
+            Ok(below) if !below.as_os_str().is_empty() => {
+                let container = self.known.get(&path).cloned();
+                let container = container.or_else(|| id_in(below.to_str()?).map(str::to_owned));
+                Cgroup { container, members: Scan::Cgroup(path) }
+            }
+            _ => nothing,
+        }
+    }
+
+    fn named(&mut self, id: String, pid: Option<i32>) -> Container {
+        let name = self.names.entry(id.clone()).or_insert_with(|| docker_name(&id, pid)).clone();
+        Container { id, name }
+    }
+}
+
+impl Process {
+    fn of(pid: i32) -> Process {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        Process { name: name.map(|name| name.trim_end_matches('\n').to_owned()), container: id_of_process(pid) }
+    }
+}
+
+/// A search through the descriptors of processes, which goes only as far as it must.
+enum Scan {
+    Nobody,
+    All,
+    Cgroup(PathBuf),
+    /// The processes that are left, and the sockets of those that were looked at.
+    Begun(std::vec::IntoIter<i32>, HashMap<u32, i32>),
+}
+
+impl Scan {
+    /// The first process, in the order of the pids, that has a socket.
+    fn find(&mut self, inode: u32) -> Option<i32> {
+        // A socket that no process has is without an inode.
+        if inode == 0 {
+            return None;
+        }
+        let pids = match self {
+            Scan::Nobody | Scan::Begun(..) => None,
+            Scan::All => Some(all_pids()),
+            Scan::Cgroup(dir) => Some(members(dir)),
+        };
+        if let Some(mut pids) = pids {
+            pids.sort_unstable();
+            *self = Scan::Begun(pids.into_iter(), HashMap::new());
+        }
+        let Scan::Begun(left, seen) = self else { return None };
+        while !seen.contains_key(&inode) {
+            let pid = left.next()?;
+            for_each_socket(pid, |inode| _ = seen.entry(inode).or_insert(pid));
+        }
+        seen.get(&inode).copied()
+    }
+}
+
+fn all_pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The processes of a cgroup v2 directory and of those below it.
+fn members(dir: &Path) -> Vec<i32> {
+    let procs = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<i32> = procs.lines().filter_map(|pid| pid.parse().ok()).collect();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            pids.extend(members(&entry.path()));
+        }
+    }
+    pids
+}
+
+/// Calls `found` with the inode of every socket that a process has a descriptor of.
+fn for_each_socket(pid: i32, mut found: impl FnMut(u32)) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(dir) = openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty()) else { return };
+    let mut entries = Vec::with_capacity(16 * 1024);
+    let mut entries = RawDir::new(&dir, entries.spare_capacity_mut());
+    while let Some(Ok(entry)) = entries.next() {
+        let mut link = [0u8; 32];
+        // A longer text is cut, and no socket's.
+        let Ok(len) = readlinkat_raw(&dir, entry.file_name(), &mut link[..]) else { continue };
+        if let Some(inode) = inode_in(link.get(..len).unwrap_or_default()) {
+            found(inode);
+        }
+    }
+}
+
+/// `socket:[123]`
+fn inode_in(link: &[u8]) -> Option<u32> {
+    str::from_utf8(link).ok()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}

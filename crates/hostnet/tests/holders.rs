@@ -1,0 +1,146 @@
+//! Sockets and cgroups of this machine: who is found to hold a port.
+//!
+//! Needs root and a cgroup v2 mount; a test that cannot run here says why and passes.
+#![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "the holder has to be another process")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use hostnet::{Holder, Holders, Protocol, sockets};
+
+const ID: &str = "3d3718e30a4e5b6c7d8e9f00112233445566778899aabbccddeeff0011223344";
+
+/// A cgroup of the test, with those above it that the test makes too; removed at the end.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn make(hierarchy: &Path, test: &str) -> Cgroup {
+        let dir = hierarchy.join(format!("lightship-test-{}-{test}", std::process::id())).join(ID);
+        fs::create_dir_all(&dir).unwrap();
+        Cgroup(dir)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+        let removed = fs::remove_dir(self.0.parent().unwrap());
+        assert!(std::thread::panicking() || removed.is_ok(), "{removed:?}");
+    }
+}
+
+/// A process that listens on a port; killed at the end.
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts it in the cgroup, if one is given.
+    fn start(cgroup: Option<&Cgroup>) -> Server {
+        let dir = cgroup.map_or("/nonexistent".into(), |cgroup| cgroup.0.display().to_string());
+        let enter = "if test -d $0; then echo $$ >$0/cgroup.procs || exit 1; fi; exec \"$@\"";
+        let exe = std::env::current_exe().unwrap();
+        let mut process = Command::new("sh")
+            .args(["-c", enter, &dir])
+            .arg(exe)
+            .args(["--exact", "serve", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        // The harness's own words may be on the same line.
+        let port = lines.map_while(Result::ok).find_map(|line| line.split_once("port ")?.1.parse().ok());
+        Server { process, port: port.expect("the server's port") }
+    }
+
+    fn holder(&self, known: HashMap<PathBuf, String>) -> Holder {
+        let found = sockets(Some(self.port)).unwrap();
+        let [socket] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((socket.protocol, socket.address.to_string()), (Protocol::Tcp, format!("127.0.0.1:{}", self.port)));
+        let holder = Holders::new(unified().as_deref(), known).of(socket);
+        assert_eq!(holder.pid, Some(self.process.id() as i32));
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.process.id())).unwrap();
+        assert_eq!(holder.process.as_deref(), Some(name.trim_end()));
+        holder
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+#[ignore = "the process that the other tests look at"]
+fn serve() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("\nport {}", listener.local_addr().unwrap().port());
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+/// Where cgroup v2 is mounted.
+fn unified() -> Option<PathBuf> {
+    let places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+    places.into_iter().find(|place| place.join("cgroup.procs").exists() && place.join("cgroup.controllers").exists())
+}
+
+/// The hierarchy, or the reason why a test cannot be played.
+fn writable(hierarchy: Option<PathBuf>) -> Option<PathBuf> {
+    let is_writable = |dir: &PathBuf| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
+    let found = hierarchy.filter(is_writable);
+    if found.is_none() {
+        eprintln!("skipped: no writable cgroup hierarchy of that kind");
+    }
+    found
+}
+
+fn id_of(holder: &Holder) -> Option<&str> {
+    holder.container.as_ref().map(|container| container.id.as_str())
+}
+
+#[test]
+fn a_socket_leads_to_its_container_and_process() {
+    let Some(unified) = writable(unified()) else { return };
+    let cgroup = Cgroup::make(&unified, "container");
+    let server = Server::start(Some(&cgroup));
+    let holder = server.holder(HashMap::new());
+    assert_eq!(id_of(&holder), Some(ID));
+    assert!(holder.to_string().starts_with("container 3d3718e30a4e, process "), "{holder}");
+    let known = HashMap::from([(cgroup.0.clone(), "web1".to_owned())]);
+    assert_eq!(id_of(&server.holder(known)), Some("web1"));
+}
+
+#[test]
+fn a_process_that_has_left_its_cgroup_is_still_found() {
+    let Some(unified) = writable(unified()) else { return };
+    let cgroup = Cgroup::make(&unified, "left");
+    let server = Server::start(Some(&cgroup));
+    fs::write(unified.join("cgroup.procs"), server.process.id().to_string()).unwrap();
+    assert_eq!(id_of(&server.holder(HashMap::new())), Some(ID));
+    // Nor does it hold the cgroup.
+    fs::remove_dir(&cgroup.0).unwrap();
+    assert_eq!(id_of(&server.holder(HashMap::new())), None);
+}
+
+#[test]
+fn a_container_without_a_unified_cgroup_is_found_by_its_process() {
+    let Some(pids) = writable(Some("/sys/fs/cgroup/pids".into())) else { return };
+    let cgroup = Cgroup::make(&pids, "v1");
+    let server = Server::start(Some(&cgroup));
+    assert_eq!(id_of(&server.holder(HashMap::new())), Some(ID));
+}
+
+#[test]
+fn other_processes_are_no_container() {
+    let holder = Server::start(None).holder(HashMap::new());
+    assert_eq!(holder.container, None);
+    assert!(holder.to_string().starts_with("process "), "{holder}");
+}
