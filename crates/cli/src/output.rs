@@ -25,6 +25,23 @@ pub fn print_json_line(value: &impl serde::Serialize) -> Result<(), Error> {
     print(&text)
 }
 
+/// A table: columns as wide as their widest cell, three spaces apart and at least twelve wide.
+pub fn table<const N: usize>(heading: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut rows: Vec<[String; N]> = rows.into_iter().collect();
+    rows.insert(0, heading.map(str::to_owned));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(12);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in &rows {
+        for (cell, width) in row.iter().zip(widths) {
+            text.push_str(&format!("{cell:width$}"));
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
 /// The descriptor itself: `std::io::Stdout` takes EBADF for success and splits the text at newlines.
 struct Stdout;
 

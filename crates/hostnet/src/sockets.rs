@@ -28,7 +28,7 @@ const LISTEN: u32 = 1 << 10;
 const BOUND_INACTIVE: u32 = 1 << 13;
 
 /// A socket that holds a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Socket {
     /// Its protocol.
     pub protocol: Protocol,
@@ -83,7 +83,7 @@ pub fn sockets(port: Option<u16>) -> Result<Vec<Socket>, Errno> {
             }
         }
     }
-    found.sort_by_key(|socket: &Socket| (socket.protocol, socket.address.port(), socket.address.ip()));
+    found.sort_unstable_by_key(|socket: &Socket| (socket.protocol, socket.address.port(), socket.address.ip()));
     Ok(found)
 }
 

@@ -20,7 +20,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
 }
 
 /// A web server on the host's network.
-fn serve(stage: &Stage, name: &str, port: u16) -> Container {
+pub(crate) fn serve(stage: &Stage, name: &str, port: u16) -> Container {
     let container = stage.docker.container(name);
     let (port, page) = (format!("PORT={port}"), format!("PAGE={name}"));
     container.start_detached(&["--network", "host", "-e", &port, "-e", &page, NGINX]);

@@ -7,6 +7,7 @@ mod host_network;
 mod lifecycle;
 mod live_restore;
 mod network_modes;
+mod ports;
 mod resources;
 mod verbs_exec;
 mod verbs_run;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let scenes = [
         host_network::scenes(),
         network_modes::scenes(),
+        ports::scenes(),
         verbs_run::scenes(),
         verbs_exec::scenes(),
         resources::scenes(),

@@ -35,11 +35,8 @@ fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
     Ok(0)
 }
 
-/// Columns as wide as their widest cell, three spaces apart and at least twelve wide.
 fn table(containers: &[Listed]) -> String {
-    const HEADING: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
-    let mut rows = vec![HEADING.map(str::to_owned)];
-    rows.extend(containers.iter().map(|container| {
+    let row = |container: &Listed| {
         [
             container.id.clone(),
             container.pid.to_string(),
@@ -48,18 +45,8 @@ fn table(containers: &[Listed]) -> String {
             container.created.clone(),
             container.owner.clone(),
         ]
-    }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(12);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in &rows {
-        for (cell, width) in row.iter().zip(widths) {
-            text.push_str(&format!("{cell:width$}"));
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    text
+    };
+    output::table(["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], containers.iter().map(row))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod features;
 mod kill;
 mod list;
 mod pause;
+mod ports;
 mod ps;
 mod resume;
 mod run;
@@ -48,6 +49,7 @@ pub const VERBS: &[Verb] = &[
     resume::VERB,
     update::VERB,
     events::VERB,
+    ports::VERB,
     spec::VERB,
     features::VERB,
 ];

@@ -1,0 +1,111 @@
+//! Who holds a port: the answer that a failed bind(2) leaves people looking for.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use integration::command::{Output, run};
+use integration::host;
+use integration::http::first_answer;
+use integration::image::NGINX;
+use integration::scene;
+use integration::scene::Scene;
+use serde_json::{Value, json};
+
+use crate::Stage;
+use crate::host_network::serve;
+
+pub fn scenes() -> Vec<Scene<Stage>> {
+    const OURS: &str = "the command is lightship's own";
+    vec![
+        scene!(ports_name_the_container_and_its_process).peer_cannot(OURS),
+        scene!(ports_name_the_containers_of_other_runtimes).peer_cannot(OURS),
+        scene!(ports_of_the_host_are_no_containers).peer_cannot(OURS),
+        scene!(ports_watched_come_and_go).peer_cannot(OURS),
+    ]
+}
+
+fn ports(stage: &Stage, args: &[&str]) -> Output {
+    run(Command::new(&stage.runtime.path).arg("ports").args(args))
+}
+
+/// The one holder of a port.
+#[track_caller]
+fn holder(stage: &Stage, port: u16) -> Value {
+    let output = ports(stage, &["--json", &port.to_string()]).ok();
+    let holders: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(holders.len(), 1, "{output}");
+    holders[0].clone()
+}
+
+fn ports_name_the_container_and_its_process(stage: &Stage) {
+    let port = host::free_port();
+    let web = serve(stage, "web", port);
+    first_answer(host::address(), port);
+    let expected = json!({ "protocol": "tcp", "address": "0.0.0.0", "port": port, "container": web.id(),
+        "pid": web.pid(), "process": "nginx", "inside_port": port });
+    assert_eq!(holder(stage, port), expected);
+    let named = format!("{} ({})", &web.id()[..12], web.name);
+    ports(stage, &[&port.to_string()]).ok().says(&named).says(&web.pid().to_string());
+    // Among all the others as well.
+    ports(stage, &[]).ok().says(&named);
+}
+
+fn ports_name_the_containers_of_other_runtimes(stage: &Stage) {
+    let port = host::free_port();
+    let web = stage.docker.container("others");
+    let environment = format!("PORT={port}");
+    let args = ["run", "-d", "--name", &web.name, "--runtime", "runc", "--network", "host", "-e", &environment, NGINX];
+    stage.docker.call(&args).ok();
+    first_answer(host::address(), port);
+    let found = holder(stage, port);
+    assert_eq!((&found["container"], &found["pid"]), (&json!(web.id()), &json!(web.pid())));
+    ports(stage, &[]).ok().says(&format!("{} ({})", &web.id()[..12], web.name));
+}
+
+fn ports_of_the_host_are_no_containers(stage: &Stage) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let found = holder(stage, port);
+    assert_eq!((&found["container"], &found["inside_port"]), (&Value::Null, &Value::Null));
+    assert_eq!((&found["address"], &found["pid"]), (&json!("127.0.0.1"), &json!(std::process::id())));
+    ports(stage, &[&port.to_string()]).ok().says("not a container");
+    drop(listener);
+    assert_eq!(ports(stage, &["--json", &port.to_string()]).ok().text(), "[]");
+    ports(stage, &["70000"]).fails().says("70000");
+}
+
+fn ports_watched_come_and_go(stage: &Stage) {
+    let port = host::free_port();
+    let first = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let mut watch = Watch::start(stage, port);
+    let mut lines = BufReader::new(watch.0.stdout.take().unwrap()).lines();
+    let mut next = || {
+        let change: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        (change["change"].as_str().unwrap().to_owned(), change["address"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(next(), ("opened".to_owned(), "127.0.0.1".to_owned()));
+    let second = TcpListener::bind(("127.0.0.2", port)).unwrap();
+    assert_eq!(next(), ("opened".to_owned(), "127.0.0.2".to_owned()));
+    drop(first);
+    assert_eq!(next(), ("closed".to_owned(), "127.0.0.1".to_owned()));
+    drop(second);
+    assert_eq!(next(), ("closed".to_owned(), "127.0.0.2".to_owned()));
+}
+
+/// A `ports --watch`, ended at the end of the scene.
+struct Watch(Child);
+
+impl Watch {
+    fn start(stage: &Stage, port: u16) -> Watch {
+        let args = ["ports", "--watch", "--json", &port.to_string()];
+        Watch(Command::new(&stage.runtime.path).args(args).stdout(Stdio::piped()).spawn().unwrap())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
