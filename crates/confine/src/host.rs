@@ -20,8 +20,10 @@ pub struct HostFacts {
     pub hard_limits: Vec<u64>,
     /// The caller's umask.
     pub umask: u32,
-    /// The caller is root, and may leave groups in a user namespace that it makes (user_namespaces(7), "setgroups").
-    pub root: bool,
+    /// The caller's effective user and group.
+    pub ids: (u32, u32),
+    /// The `oom_score_adj` that a caller without CAP_SYS_RESOURCE does not go below: a user's own, since root may have set it.
+    pub oom_score: i32,
     /// AppArmor is on.
     pub apparmor: bool,
     /// SELinux is on, and has a policy.
@@ -46,7 +48,8 @@ impl HostFacts {
             raises_limits,
             hard_limits: if raises_limits { Vec::new() } else { hard_limits() },
             umask: u32::from_str_radix(field("Umask"), 8).unwrap_or(0o022),
-            root: rustix::process::geteuid().is_root(),
+            ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+            oom_score: if rustix::process::geteuid().is_root() { 0 } else { oom_score() },
             // The module's parameter is there, and "N", on a kernel that has AppArmor but does not use it.
             apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y")),
             selinux: exists("/sys/fs/selinux/status") && has_policy(),
@@ -73,6 +76,11 @@ fn last_capability(bounding: u64) -> u32 {
     }
     let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap_or_default();
     text.trim().parse().unwrap_or(highest)
+}
+
+fn oom_score() -> i32 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    text.trim().parse().unwrap_or_default()
 }
 
 fn hard_limits() -> Vec<u64> {

@@ -82,7 +82,7 @@ pub fn plan(
     }
     Ok(ConfinePlan {
         ids: (process.user.uid, process.user.gid),
-        groups: groups(process, host, user_namespace)?,
+        groups: groups(process, linux, host)?,
         umask: process.user.umask.unwrap_or(host.umask),
         capabilities: capabilities::sets(process, available, &mut warnings),
         borrowed: borrowed(process, host, filter.is_some(), user_namespace),
@@ -103,18 +103,23 @@ pub fn plan(
     })
 }
 
-/// Without privilege over the host, setgroups(2) is denied in a new user namespace, or a group could be left that a file
-/// denies access to (CVE-2014-8989).
-fn groups(process: &Process, host: &HostFacts, user_namespace: bool) -> Result<Option<Vec<u32>>, Refusal> {
+/// Where a user maps its own group alone, setgroups(2) is denied, or a group could be left that a file denies access to
+/// (CVE-2014-8989); in a namespace that is joined it may be. Where newgidmap(1) has mapped granted groups, it is not.
+fn groups(process: &Process, linux: &Linux, host: &HostFacts) -> Result<Option<Vec<u32>>, Refusal> {
     let groups = &process.user.additional_gids;
-    if host.root || !user_namespace {
+    let Some(namespace) = linux.namespace(NamespaceType::User).filter(|_| host.ids.0 != 0) else {
         return Ok(Some(groups.clone()));
+    };
+    if namespace.path.is_some() {
+        return Ok(Some(groups.clone()).filter(|groups| !groups.is_empty()));
     }
-    if groups.is_empty() {
-        return Ok(None);
+    let denied = matches!(linux.gid_mappings.as_slice(), [map] if map.size == 1 && map.host_id == host.ids.1);
+    if denied && !groups.is_empty() {
+        let problem = "a user namespace that maps nothing but the caller's own group has no further groups";
+        let remedy = "map groups that /etc/subgid grants as well in /linux/gidMappings, leave them out, or run lightship as root";
+        return Err(Refusal::new("/process/user/additionalGids", problem, remedy));
     }
-    let problem = "a user namespace that root has not made has no further groups";
-    Err(Refusal::new("/process/user/additionalGids", problem, "leave them out, or run lightship as root"))
+    Ok((!denied).then(|| groups.clone()))
 }
 
 /// Installing a filter takes CAP_SYS_ADMIN or no_new_privs (seccomp(2)), raising a limit CAP_SYS_RESOURCE over the host
@@ -129,8 +134,11 @@ fn borrowed(process: &Process, host: &HostFacts, filter: bool, user_namespace: b
 /// Without CAP_SYS_RESOURCE a score can be raised, but not lowered below what a privileged process once set (proc(5)).
 fn oom_score(process: &Process, host: &HostFacts, warnings: &mut Vec<String>) -> Option<i32> {
     let score = process.oom_score_adj?;
-    if score < 0 && !host.raises_limits {
-        warnings.push(format!("/process/oomScoreAdj: {score} is left out, as the runtime lacks CAP_SYS_RESOURCE"));
+    if score < host.oom_score && !host.raises_limits {
+        let own = host.oom_score;
+        warnings.push(format!(
+            "/process/oomScoreAdj: {score} is left out, as the runtime lacks CAP_SYS_RESOURCE to go below {own}"
+        ));
         return None;
     }
     Some(score)
@@ -215,19 +223,28 @@ mod tests {
         assert_eq!((plan.oom_score, plan.warnings.len()), (None, 1));
         let raises = HostFacts { raises_limits: true, ..host() };
         assert_eq!(planned(low, "{}", &raises, None).unwrap().oom_score, Some(-500));
+        let high = HostFacts { oom_score: 200, ..host() };
+        let score = |score: i32| planned(&format!(r#","oomScoreAdj":{score}"#), "{}", &high, None).unwrap().oom_score;
+        assert_eq!((score(0), score(199), score(200), score(300)), (None, None, Some(200), Some(300)));
     }
 
     #[test]
-    fn without_root_a_user_namespace_has_no_further_groups() {
-        let linux: Linux = serde_json::from_str(r#"{"namespaces":[{"type":"user"}]}"#).unwrap();
-        let mut process = Process::default();
-        let planned = |process: &Process, root| {
-            plan(process, &linux, &HostFacts { root, ..HostFacts::default() }, None, None).map(|plan| plan.groups)
+    fn a_user_has_further_groups_where_granted_ones_are_mapped() {
+        let planned = |ids, namespace: &str, maps: &str, groups: &[u32]| {
+            let linux = format!(r#"{{"namespaces":[{{"type":"user"{namespace}}}],"gidMappings":[{maps}]}}"#);
+            let mut process = Process::default();
+            process.user.additional_gids = groups.to_vec();
+            let host = HostFacts { ids, ..host() };
+            plan(&process, &serde_json::from_str(&linux).unwrap(), &host, None, None).map(|plan| plan.groups)
         };
-        assert_eq!((planned(&process, true), planned(&process, false)), (Ok(Some(Vec::new())), Ok(None)));
-        process.user.additional_gids = vec![5];
-        assert_eq!(planned(&process, true), Ok(Some(vec![5])));
-        assert_eq!(planned(&process, false).unwrap_err().pointer, "/process/user/additionalGids");
+        let (own, user) = (r#"{"containerID":0,"hostID":100,"size":1}"#, (1000, 100));
+        assert_eq!((planned((0, 0), "", own, &[]), planned(user, "", own, &[])), (Ok(Some(Vec::new())), Ok(None)));
+        assert_eq!(planned(user, "", own, &[5]).unwrap_err().pointer, "/process/user/additionalGids");
+        let granted = format!(r#"{own},{{"containerID":1,"hostID":100000,"size":9}}"#);
+        assert_eq!(planned(user, "", &granted, &[5]), Ok(Some(vec![5])));
+        assert_eq!(planned(user, "", &granted, &[]), Ok(Some(Vec::new())));
+        let joined = r#","path":"/proc/1/ns/user""#;
+        assert_eq!((planned(user, joined, "", &[]), planned(user, joined, "", &[5])), (Ok(None), Ok(Some(vec![5]))));
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use program::{Op, ProgramBuilder, Resolve, Slot};
 use rustix::fs::{Mode, OFlags};
-use spec::{ConsoleSize, Linux, Process, Spec, Status};
+use spec::{ConsoleSize, Linux, NamespaceType, Process, Spec, Status};
 
 use crate::container::Container;
 use crate::create::emit_cgroup;
-use crate::launch::{self, Into, Launch, LaunchPlan};
+use crate::launch::{self, Into, IntoPids, Launch, LaunchPlan};
 use crate::plan::plan_process;
 use crate::process::{self, ProcessPlan};
 use crate::terminal::Foreground;
@@ -123,8 +123,7 @@ impl Exec<'_> {
     /// Makes the process and returns when it has executed its program.
     fn launch(&self, console: Option<OwnedFd>) -> Result<Launch, Error> {
         let init = self.container.init.as_ref().ok_or(Error::NotRunning)?;
-        let (kinds, join_pid) = namespaces::plan_exec(self.spec);
-        let kinds = namespaces::without_own_user(kinds, self.container.record.init.map_or(0, |init| init.pid));
+        let (kinds, pids) = self.namespaces();
         let mut builder = ProgramBuilder::new();
         let unified = emit_cgroup(&self.container.cgroup.below(&self.options.cgroup)?, false, &mut builder)?;
         confine::emit_cpus(&self.plan.confine.scheduling.cpus, &mut builder);
@@ -152,7 +151,7 @@ impl Exec<'_> {
             ignored_signals: self.host.ignored_signals,
             preserve_fds: self.preserve_fds,
             cgroup: unified.as_ref().map(AsFd::as_fd),
-            into: Into::Container(init.as_fd(), join_pid),
+            into: Into::Container(init.as_fd(), pids),
         };
         let initial = self.plan.process.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.initial.as_ref());
         let launch = match initial {
@@ -169,6 +168,18 @@ impl Exec<'_> {
             .wait_exec(|fd| listener::hand_over(self.linux, launch.pid, self.container.state(Status::Running), &fd))?;
         create::hand_out(self.options.pid_file.as_deref(), self.options.pidfd_socket.as_deref(), &launch)?;
         Ok(launch)
+    }
+
+    /// The kinds of namespaces that the process joins itself, and its way into the PID namespace.
+    fn namespaces(&self) -> (u64, IntoPids) {
+        let (kinds, join_pid) = namespaces::plan_exec(self.spec);
+        let kinds = namespaces::without_own_user(kinds, self.container.record.init.map_or(0, |init| init.pid));
+        let by_user = kinds & namespaces::kind_flag(NamespaceType::User) != 0 && !self.host.privileged;
+        match join_pid {
+            false => (kinds, IntoPids::Shared),
+            true if by_user => (kinds | namespaces::kind_flag(NamespaceType::Pid), IntoPids::Cloned),
+            true => (kinds, IntoPids::Born),
+        }
     }
 
     /// Where the container's processes have their root. To join the mount namespace leads to that namespace's own root, which

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use namespaces::{IdMaps, write_maps};
+use namespaces::IdMaps;
 use program::{ProgramBuilder, Slot};
 use rootfs::{IdMap, InheritedSource, RootfsPlan, UserNamespace};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -11,6 +11,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use sys::idmap::Holder;
 
 use crate::Error;
+use crate::user_namespace::write_maps;
 
 /// Opens everything that init inherits for its mounts, in the order in which it expects it.
 pub(crate) fn inherit(plan: &RootfsPlan, b: &mut ProgramBuilder) -> Result<Vec<Slot>, Error> {
@@ -46,9 +47,7 @@ fn user_namespace(namespace: &UserNamespace) -> Result<OwnedFd, Error> {
         UserNamespace::Joined(path) => open(path),
         UserNamespace::Maps { uids, gids } => {
             let holder = Holder::new().map_err(Error::call("a user namespace for an idmapped mount"))?;
-            let privileged = rustix::process::geteuid().is_root();
-            write_maps(holder.pid, &IdMaps::new(uids, gids)?, privileged)
-                .map_err(Error::call("the id maps of an idmapped mount"))?;
+            write_maps(holder.pid, &IdMaps::new(uids, gids)?)?;
             open(format!("/proc/{}/ns/user", holder.pid).as_ref())
         }
     }

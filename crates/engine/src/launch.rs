@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use confine::ConfinePlan;
-use namespaces::{Joined, NamespacePlan, write_maps};
+use namespaces::{Joined, NamespacePlan};
 use program::{Failure, INIT, Op, Program, ProgramBuilder, Report, Start};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
@@ -13,6 +13,7 @@ use spec::NumberList;
 use sys::memfd::{Raw, sealed};
 use sys::spawn::{Spawn, Spawned};
 
+use crate::user_namespace::write_maps;
 use crate::{Error, hooks, socket};
 
 /// The runtime's end of the conversation with a new process. Dropped before [`Launch::keep`], it ends the process.
@@ -46,8 +47,19 @@ pub(crate) struct LaunchPlan<'a> {
 pub(crate) enum Into<'a> {
     /// A new container.
     Namespaces(&'a NamespacePlan, &'a [Joined]),
-    /// An existing one: its init, and whether it has a PID namespace of its own.
-    Container(BorrowedFd<'a>, bool),
+    /// An existing one: its init, and how its PID namespace is entered.
+    Container(BorrowedFd<'a>, IntoPids),
+}
+
+/// How a process enters the PID namespace of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IntoPids {
+    /// Not at all: the container has none of its own.
+    Shared,
+    /// Born in it.
+    Born,
+    /// By a sibling that its program clones: only from inside the container's user namespace has a user the right to.
+    Cloned,
 }
 
 impl Launch {
@@ -90,15 +102,18 @@ impl Launch {
                 child.own_memory = namespaces.new_time;
                 namespaces::spawn(namespaces, joined, &child)?
             }
-            Into::Container(init, join_pid) => namespaces::spawn_into(init, join_pid, &child)?,
+            Into::Container(init, pids) => namespaces::spawn_into(init, pids == IntoPids::Born, &child)?,
         };
         let mut launch = Launch { pid, pidfd, report, program, kept: false };
         if let Some(maps) = maps {
-            let privileged = rustix::process::geteuid().is_root();
-            write_maps(pid, maps, privileged).map_err(Error::call("the id maps of the user namespace"))?;
+            write_maps(pid, maps)?;
             launch.open_gate()?;
         }
-        if matches!(plan.into, Into::Namespaces(namespaces, _) if namespaces.clones_itself()) {
+        let clones = match plan.into {
+            Into::Namespaces(namespaces, _) => namespaces.clones_itself(),
+            Into::Container(_, pids) => pids == IntoPids::Cloned,
+        };
+        if clones {
             launch.follow()?;
         }
         Ok(launch)

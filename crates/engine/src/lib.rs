@@ -31,6 +31,7 @@ mod start;
 mod state;
 mod terminal;
 mod update;
+mod user_namespace;
 
 use std::path::PathBuf;
 

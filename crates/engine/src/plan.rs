@@ -66,7 +66,8 @@ pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<Cont
     let process = spec.process_to_start()?;
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
-    let namespaces = namespaces::plan(spec)?;
+    check_user_namespace(spec, host)?;
+    let namespaces = namespaces::plan(spec, host.privileged)?;
     let cgroup = cgroups::plan(spec, &options.id, &host.cgroups, options.cgroup_manager)?;
     let resctrl = resctrl::plan(spec, &options.id, host.resctrl.as_deref())?;
     let rootfs = rootfs::plan(
@@ -111,6 +112,15 @@ fn check_kernel(running: (u32, u32)) -> Result<(), Refusal> {
     let ((major, minor), (oldest_major, oldest_minor)) = (running, OLDEST_KERNEL);
     let problem = format!("this host runs Linux {major}.{minor}");
     Err(Refusal::new("", problem, format!("lightship needs {oldest_major}.{oldest_minor} or newer")))
+}
+
+/// A user can make and join the other namespaces only inside of one (user_namespaces(7)).
+fn check_user_namespace(spec: &Spec, host: &HostFacts) -> Result<(), Refusal> {
+    if host.privileged || host.confine.ids.0 == 0 || spec.namespace(NamespaceType::User).is_some() {
+        return Ok(());
+    }
+    let problem = "a user without root's privileges can have no container without a user namespace";
+    Err(Refusal::new("/linux/namespaces", problem, "add {\"type\": \"user\"} and id mappings, as `lightship spec --rootless` does"))
 }
 
 /// Decides what a process may do, for a container's first process as for `exec`.
@@ -234,6 +244,15 @@ mod tests {
         for (from, to) in [(r#""rw""#, r#""ro""#), (r#"{"type":"cgroup"},"#, ""), (r#""size":10"#, r#""size":5"#)] {
             assert_eq!(owner(&config.replace(from, to)), None, "{to}");
         }
+    }
+
+    #[test]
+    fn a_user_needs_a_user_namespace() {
+        let mut user = host();
+        user.confine.ids = (1000, 1000);
+        assert_eq!(planned(DOCKER, &user).unwrap_err().pointer, "/linux/namespaces");
+        user.privileged = true;
+        assert!(planned(DOCKER, &user).is_ok());
     }
 
     #[test]

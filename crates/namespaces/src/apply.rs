@@ -144,7 +144,7 @@ fn enter_for_child(plan: &NamespacePlan, joined: &[Joined]) -> io::Result<()> {
             idmap::write(thread, "timens_offsets", &plan.time_offsets)?;
         }
     }
-    let from_here = |kind| plan.id_maps.is_some() || kind == NamespaceType::Pid;
+    let from_here = |kind| plan.id_maps.is_some() || (kind == NamespaceType::Pid && !plan.join_pid_inside);
     for joined in joined.iter().filter(|joined| !joined.own && from_here(joined.kind)) {
         if joined.kind == NamespaceType::Mount {
             // The kernel moves only a thread that shares its root and current directory with nobody (setns(2)).

@@ -16,14 +16,16 @@ pub fn emit_joins(plan: &NamespacePlan, joined: &[Joined], b: &mut ProgramBuilde
     if plan.strategy == Strategy::Launcher && plan.id_maps.is_some() {
         return Ok(());
     }
-    let not_own = joined.iter().filter(|joined| !joined.own && joined.kind != NamespaceType::Pid);
+    let by_launcher = |kind| kind == NamespaceType::Pid && !plan.join_pid_inside;
+    let not_own = joined.iter().filter(|joined| !joined.own && !by_launcher(joined.kind));
     let (user, others): (Vec<_>, Vec<_>) = not_own.partition(|joined| joined.kind == NamespaceType::User);
     for joined in user {
         emit_join(joined, b)?;
         b.push(Op::SetIds { uid: 0, gid: 0 });
     }
+    others.into_iter().try_for_each(|joined| emit_join(joined, b))?;
     emit_inside(plan, b);
-    others.into_iter().try_for_each(|joined| emit_join(joined, b))
+    Ok(())
 }
 
 fn emit_join(joined: &Joined, b: &mut ProgramBuilder) -> io::Result<()> {
@@ -34,7 +36,7 @@ fn emit_join(joined: &Joined, b: &mut ProgramBuilder) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the namespaces that the joined user namespace is to own.
+/// Makes the namespaces that the joined user namespace is to own, and goes into the PID namespace that was joined.
 fn emit_inside(plan: &NamespacePlan, b: &mut ProgramBuilder) {
     b.place("linux.namespaces");
     let flags = plan.new_inside as u32;
@@ -46,7 +48,7 @@ fn emit_inside(plan: &NamespacePlan, b: &mut ProgramBuilder) {
 }
 
 /// Joins the namespaces of a running container through the pidfd of its init: all at once, so that either every one is
-/// entered or none (setns(2), Linux 5.8).
+/// entered or none (setns(2), Linux 5.8). With a PID namespace among them, a sibling goes on in it.
 pub fn emit_join_process(init: Slot, kinds: u64, b: &mut ProgramBuilder) {
     if kinds == 0 {
         return;
@@ -55,6 +57,9 @@ pub fn emit_join_process(init: Slot, kinds: u64, b: &mut ProgramBuilder) {
     b.push(Op::Setns { fd: init, kind: kinds as u32 });
     if kinds & kind_flag(NamespaceType::User) != 0 {
         b.push(Op::SetIds { uid: 0, gid: 0 });
+    }
+    if kinds & kind_flag(NamespaceType::Pid) != 0 {
+        b.push(Op::Clone { flags: 0 });
     }
 }
 

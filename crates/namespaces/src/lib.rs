@@ -11,6 +11,6 @@ mod rtnetlink;
 
 pub use apply::{Error, Joined, open_joins, spawn, spawn_into, without_own_user};
 pub use emit::{emit_join_process, emit_joins, emit_late, emit_names};
-pub use idmap::{IdMaps, write_maps};
+pub use idmap::{IdMaps, MapWriter, write_maps};
 pub use netdevice::{NetDevice, move_devices};
 pub use plan::{Join, NamespacePlan, Strategy, kind_flag, plan, plan_exec};

@@ -51,6 +51,8 @@ pub struct NamespacePlan {
     pub id_maps: Option<IdMaps>,
     /// Where the container's network comes from.
     pub network: NetworkMode,
+    /// The PID namespace is joined by the child, once it has the right to by having joined a user namespace.
+    pub join_pid_inside: bool,
     /// Devices of the host that move into the container's network namespace.
     pub net_devices: Vec<NetDevice>,
     /// `hostname`.
@@ -73,11 +75,12 @@ pub fn kind_flag(kind: NamespaceType) -> u64 {
     }
 }
 
-/// Plans a container's namespaces.
+/// Plans a container's namespaces. `privileged`: the caller may join any namespace of the host, without joining the user
+/// namespace that owns it first.
 ///
 /// # Errors
 /// Refuses a new user namespace without id maps, and combinations that the kernel cannot make.
-pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
+pub fn plan(spec: &Spec, privileged: bool) -> Result<NamespacePlan, Refusal> {
     let linux = spec.linux.clone().unwrap_or_default();
     let mut new = 0;
     let mut joins = Vec::new();
@@ -102,7 +105,8 @@ pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
     let join_pid = joins.iter().any(|join| join.kind == NamespaceType::Pid);
     let new = new & !kind_flag(NamespaceType::Cgroup) & !kind_flag(NamespaceType::Time);
     let join_user = joins.iter().any(|join| join.kind == NamespaceType::User);
-    let launcher = join_pid || new_time || (new_user && !joins.is_empty());
+    let join_pid_inside = join_pid && join_user && !privileged;
+    let launcher = (join_pid && !join_pid_inside) || new_time || (new_user && !joins.is_empty());
     Ok(NamespacePlan {
         new: if join_user { 0 } else { new },
         new_inside: if join_user { new } else { 0 },
@@ -111,6 +115,7 @@ pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
         time_offsets: time_offsets(&linux),
         strategy: if launcher { Strategy::Launcher } else { Strategy::Direct },
         id_maps,
+        join_pid_inside,
         net_devices: netdevice::plan(&linux, &spec.network_mode())?,
         network: spec.network_mode(),
         joins,
@@ -122,7 +127,7 @@ pub fn plan(spec: &Spec) -> Result<NamespacePlan, Refusal> {
 impl NamespacePlan {
     /// The child makes the container's first process: a PID namespace is entered by being born in it.
     pub fn clones_itself(&self) -> bool {
-        self.new_inside & kind_flag(NamespaceType::Pid) != 0
+        self.join_pid_inside || self.new_inside & kind_flag(NamespaceType::Pid) != 0
     }
 }
 
@@ -164,7 +169,7 @@ mod tests {
         let config = format!(
             r#"{{"ociVersion":"1.3.0","root":{{"path":"r"}},"process":{{"cwd":"/","args":["a"]}},"linux":{linux}}}"#
         );
-        plan(&Spec::from_bytes(config.as_bytes()).unwrap())
+        plan(&Spec::from_bytes(config.as_bytes()).unwrap(), true)
     }
 
     #[test]
