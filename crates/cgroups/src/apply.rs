@@ -71,7 +71,10 @@ impl CgroupPlan {
         if let (Some(filter), Some(path)) = (&self.device_filter, record.unified())
             && let Some(fd) = record.open_unified()?
         {
-            devices::attach(filter, &fd, path)?;
+            match devices::attach(filter, &fd, path) {
+                Err(Error::DeviceFilter { .. }) if self.devices_optional => {}
+                attached => attached?,
+            }
         }
         Ok(())
     }

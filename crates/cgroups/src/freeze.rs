@@ -57,8 +57,10 @@ impl CgroupRecord {
     }
 }
 
-const NO_FREEZER: Error =
-    Error::NoCgroup { action: "pause", remedy: "run the container with a cgroup manager, on a host with a freezer" };
+const NO_FREEZER: Error = Error::NoCgroup {
+    action: "pause",
+    remedy: "give it one with /linux/cgroupsPath, on a host with a freezer; without root's privileges, below a delegated cgroup",
+};
 
 /// Whether a directory is frozen, itself or by an ancestor, or about to be.
 pub(crate) fn is_frozen(dir: &Dir) -> Result<bool, Error> {

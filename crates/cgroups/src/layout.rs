@@ -57,6 +57,9 @@ pub struct Layout {
     pub v1: Vec<Hierarchy>,
     /// The unified hierarchy.
     pub unified: Option<Unified>,
+    /// Others are left out, as the caller may not make the container's cgroup there ([`Layout::delegated`]): what could be
+    /// done about it. Without them no limit is refused but those that need them, and device rules need not be enforced.
+    pub withheld: Option<&'static str>,
 }
 
 impl Layout {
@@ -64,7 +67,7 @@ impl Layout {
     pub fn probe() -> Result<Layout, Error> {
         let root = Path::new(CGROUP_ROOT);
         if has_magic(root, CGROUP2_SUPER_MAGIC) {
-            return Ok(Layout { v1: Vec::new(), unified: Some(Unified::at(root.into())?) });
+            return Ok(Layout { v1: Vec::new(), unified: Some(Unified::at(root.into())?), withheld: None });
         }
         let memberships = parse_memberships(&kernfs::read(Path::new("/proc/self/cgroup"))?);
         match usual_places(&memberships)? {

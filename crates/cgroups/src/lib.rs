@@ -21,6 +21,7 @@ pub mod writes;
 
 mod apply;
 mod delegate;
+mod delegated;
 mod error;
 mod freeze;
 mod kernfs;

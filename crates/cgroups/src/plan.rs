@@ -44,6 +44,9 @@ pub struct CgroupPlan {
     pub needs: Vec<(String, String)>,
     /// The program of the device controller, where that is not v1's.
     pub device_filter: Option<Vec<Instruction>>,
+    /// Device rules that the kernel refuses are no error: only root over the host can set them, and to a caller who is not
+    /// devices are closed by their permissions.
+    pub devices_optional: bool,
     /// What is left out of the configuration, and why.
     pub warnings: Vec<String>,
 }
@@ -74,14 +77,14 @@ pub fn plan(spec: &Spec, id: &str, layout: &Layout, manager: Manager) -> Result<
     }
     let path = cgroup_path(linux.and_then(|linux| linux.cgroups_path.as_deref()), id)?;
     let dirs = container_dirs(layout, &path);
-    if dirs.is_empty() {
+    if dirs.is_empty() && layout.withheld.is_none() {
         let remedy = "mount the cgroup filesystem, or use --cgroup-manager=disabled";
         return Err(Refusal::new(CGROUPS_PATH, "this host has no cgroup hierarchy mounted", remedy));
     }
     if dirs.iter().any(|dir| dir.path.as_os_str().len() > PATH_LEN_MAX - NAME_LEN_MAX) {
         return Err(refused_path(&path, "is too long for a path below the hierarchies", "use a shorter one"));
     }
-    let lowered = writes::lower(resources, &dirs, RESOURCES)?;
+    let lowered = writes::lower(resources, &dirs, RESOURCES).map_err(|refusal| withheld(refusal, layout))?;
     let wanted = match (layout.mode(), &layout.unified) {
         // Statistics need the controllers too.
         (Mode::V2, Some(unified)) => unified.controllers.clone(),
@@ -95,10 +98,19 @@ pub fn plan(spec: &Spec, id: &str, layout: &Layout, manager: Manager) -> Result<
         wanted,
         needs: lowered.needs,
         device_filter: None,
+        devices_optional: layout.withheld.is_some(),
         warnings: lowered.warnings,
     };
     plan.restrict_devices(resources)?;
     Ok(plan)
+}
+
+/// A hierarchy that is there, but not the caller's to use, needs another remedy than one that is missing.
+fn withheld(refusal: Refusal, layout: &Layout) -> Refusal {
+    match layout.withheld {
+        Some(remedy) if refusal.remedy == writes::ENABLE => Refusal { remedy: remedy.to_owned(), ..refusal },
+        _ => refusal,
+    }
 }
 
 fn without_cgroup(resources: &spec::Resources) -> Result<CgroupPlan, Refusal> {
@@ -114,9 +126,12 @@ impl CgroupPlan {
         let pointer = format!("{RESOURCES}/devices");
         let rules = devices::rules(&resources.devices, &pointer)?;
         if let Some(dir) = self.dirs.iter().position(|dir| dir.version == Version::V1 && dir.has("devices")) {
-            self.writes.extend(devices::v1_writes(&rules, dir));
+            let optional = self.devices_optional;
+            self.writes.extend(devices::v1_writes(&rules, dir).into_iter().map(|write| Write { optional, ..write }));
         } else if self.dirs.iter().any(|dir| dir.version == Version::V2) {
             self.device_filter = devices::filter(&rules);
+        } else if self.devices_optional {
+            // The container is in no cgroup that could have rules.
         } else {
             let remedy = "mount the v1 devices controller or a cgroup v2 hierarchy on the host";
             return Err(Refusal::new(pointer, "cgroup controller \"devices\" is not available", remedy));
@@ -199,18 +214,19 @@ mod tests {
     }
 
     fn v1() -> Layout {
-        Layout { v1: V1_CONTROLLERS.map(hierarchy).into(), unified: None }
+        Layout { v1: V1_CONTROLLERS.map(hierarchy).into(), ..Layout::default() }
     }
 
     fn hybrid() -> Layout {
         let v1 = V1_CONTROLLERS.into_iter().filter(|names| *names != "hugetlb").map(hierarchy).collect();
         let unified = Unified { controllers: vec!["hugetlb".into()], mount: "/sys/fs/cgroup/unified".into() };
-        Layout { v1, unified: Some(unified) }
+        Layout { v1, unified: Some(unified), withheld: None }
     }
 
     fn v2() -> Layout {
         let controllers = V2_CONTROLLERS.map(str::to_owned).into();
-        Layout { v1: Vec::new(), unified: Some(Unified { controllers, mount: "/sys/fs/cgroup".into() }) }
+        let unified = Some(Unified { controllers, mount: "/sys/fs/cgroup".into() });
+        Layout { unified, ..Layout::default() }
     }
 
     fn config(resources: Value) -> Spec {
@@ -234,6 +250,18 @@ mod tests {
     }
 
     type Lines = &'static [&'static str];
+
+    #[test]
+    fn withheld_hierarchies_refuse_limits_and_nothing_else() {
+        let withheld = Layout { withheld: Some("ask root"), ..Layout::default() };
+        let plan = planned(json!({"devices": [{"allow": false, "access": "rwm"}]}), &withheld);
+        assert_eq!((plan.dirs.len(), plan.writes.len(), plan.device_filter), (0, 0, None));
+        let refused = refusal(json!({"memory": {"limit": 4096}}), &withheld);
+        assert_eq!((refused.pointer.as_str(), refused.remedy.as_str()), ("/linux/resources/memory/limit", "ask root"));
+        let some = Layout { withheld: Some("ask root"), ..v1() };
+        let devices = planned(json!({"devices": [{"allow": false, "access": "rwm"}]}), &some);
+        assert!(devices.writes.iter().all(|write| write.optional) && !devices.writes.is_empty());
+    }
 
     /// Every row of the table: what it is in config.json, in v1, and in v2 (`Err`: refused at that pointer).
     fn cases() -> Vec<(Value, Lines, Result<Lines, &'static str>)> {

@@ -220,10 +220,9 @@ impl CgroupRecord {
     /// # Errors
     /// None of the container's directories is there any more.
     pub fn stats(&self) -> Result<Stats, Error> {
-        let main = self.main_dir();
-        if let Some(dir) = main {
-            kernfs::read(&dir.path.join("cgroup.procs"))?;
-        }
+        let remedy = "give it one with /linux/cgroupsPath; without root's privileges, below a delegated cgroup";
+        let main = self.main_dir().ok_or(Error::NoCgroup { action: "measure", remedy })?;
+        kernfs::read(&main.path.join("cgroup.procs"))?;
         let mut stats = Stats::default();
         for dir in &self.dirs {
             match dir.version {

@@ -33,6 +33,8 @@ pub struct Lowered {
     pub warnings: Vec<String>,
 }
 
+/// The remedy for a controller that there is no directory for.
+pub(crate) const ENABLE: &str = "enable or mount it on the host, or drop the limit";
 const NO_UNIFIED: &str = "unified is for cgroup v2; use the named properties on a cgroup v1 host";
 const NO_FILE: &str = "write CONTROLLER.NAME, as in memory.high";
 
@@ -156,9 +158,5 @@ fn position(dirs: &[Dir], version: Version, controller: &str) -> Option<usize> {
 }
 
 fn no_controller(pointer: String, controller: &str) -> Refusal {
-    Refusal::new(
-        pointer,
-        format!("cgroup controller \"{controller}\" is not available"),
-        "enable or mount it on the host, or drop the limit",
-    )
+    Refusal::new(pointer, format!("cgroup controller \"{controller}\" is not available"), ENABLE)
 }

@@ -89,7 +89,7 @@ fn unified_only() -> Option<Layout> {
         eprintln!("skipped: this host has no cgroup v2 hierarchy");
         return None;
     };
-    Some(Layout { v1: Vec::new(), unified: Some(Unified { controllers: Vec::new(), ..unified }) })
+    Some(Layout { unified: Some(Unified { controllers: Vec::new(), ..unified }), ..Layout::default() })
 }
 
 /// Starts a shell that joins through the handles, says so, and then runs `script`.

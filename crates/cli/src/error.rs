@@ -29,6 +29,14 @@ pub enum Error {
         /// The system's answer.
         error: ErrnoText,
     },
+    /// The state root that the environment names cannot be made.
+    #[error("cannot create {}: {error} (set XDG_RUNTIME_DIR to a directory of your own, or give one with --root)", path.display())]
+    DefaultRoot {
+        /// Its path.
+        path: PathBuf,
+        /// The system's answer.
+        error: ErrnoText,
+    },
     /// A document read from a file or standard input is not what the specification says.
     #[error(transparent)]
     Document(#[from] spec::ReadError),

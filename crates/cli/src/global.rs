@@ -66,8 +66,7 @@ impl Global {
     pub(crate) fn runtime_for_create(&self) -> Result<Runtime, Error> {
         let runtime = self.runtime();
         if self.root.is_none() && runtime.root != Path::new(state::DEFAULT_ROOT) {
-            let failed =
-                |error: std::io::Error| Error::File { verb: "create", path: runtime.root.clone(), error: error.into() };
+            let failed = |error: std::io::Error| Error::DefaultRoot { path: runtime.root.clone(), error: error.into() };
             std::fs::create_dir_all(&runtime.root).map_err(failed)?;
             rustix::fs::chmod(&runtime.root, Mode::RWXU | Mode::SVTX).map_err(|errno| failed(errno.into()))?;
         }

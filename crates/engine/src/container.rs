@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use cgroups::CgroupRecord;
 use resctrl::ResctrlRecord;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use spec::{Spec, State, Status};
 use state::{CONFIG, ContainerId, Entry, Locked, Record, StateRoot};
 
@@ -90,6 +92,47 @@ impl Container {
         let bytes = entry.read(CONFIG)?.unwrap_or_default();
         let path = entry.path().join(CONFIG);
         Spec::from_bytes(&bytes).map_err(|error| Error::Unreadable { path, error })
+    }
+
+    /// All processes, by their ids in the runtime's PID namespace: those in the container's cgroup, without one those in its PID
+    /// namespace, and where that is the runtime's, init alone.
+    pub(crate) fn processes(&self) -> Result<Vec<Pid>, Error> {
+        if !self.cgroup.dirs.is_empty() {
+            return Ok(self.cgroup.processes()?);
+        }
+        let Some(init) = self.init.as_ref().and(self.record.init.as_ref()).and_then(|init| Pid::from_raw(init.pid))
+        else {
+            return Ok(Vec::new());
+        };
+        let namespace =
+            |pid: Pid| rustix::fs::readlink(format!("/proc/{}/ns/pid", pid.as_raw_nonzero()), Vec::new()).ok();
+        let theirs = namespace(init);
+        if theirs.is_none() || theirs == namespace(rustix::process::getpid()) {
+            return Ok(vec![init]);
+        }
+        let proc = std::fs::read_dir("/proc").map_err(Error::file("processes", "/proc"))?;
+        let pids = proc.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+        Ok(pids.filter(|&pid| namespace(pid) == theirs).collect())
+    }
+
+    /// Sends a signal to all processes.
+    pub(crate) fn signal_all(&self, signal: Signal) -> Result<(), Error> {
+        if !self.cgroup.dirs.is_empty() {
+            self.cgroup.signal_all(signal)?;
+            return Ok(());
+        }
+        let pidfds =
+            self.processes()?.into_iter().filter_map(|pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?)));
+        let pidfds: Vec<_> = pidfds.collect();
+        // An id that was given to another process before it was opened is not among them any more.
+        let still = self.processes()?;
+        for (_, pidfd) in pidfds.iter().filter(|(pid, _)| still.contains(pid)) {
+            match rustix::process::pidfd_send_signal(pidfd, signal) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => return Err(Error::call("signalling a process of the container")(errno)),
+            }
+        }
+        Ok(())
     }
 
     /// The state document as hooks and seccomp agents get it.

@@ -118,6 +118,9 @@ impl Runtime {
         if spec.linux.as_ref().is_some_and(|linux| linux.intel_rdt.is_some()) {
             host.resctrl = resctrl::mount_point()?;
         }
+        if host.rootless && self.cgroup_manager == cgroups::Manager::Cgroupfs {
+            host.cgroups = host.cgroups.delegated(spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref()));
+        }
         let plan = crate::plan(
             &spec,
             &host,
@@ -125,7 +128,7 @@ impl Runtime {
                 id: id.to_string(),
                 bundle: bundle.clone(),
                 rootfs: rootfs.clone(),
-                cgroup_manager: self.manager(&spec, &host),
+                cgroup_manager: self.cgroup_manager,
                 no_pivot: options.no_pivot,
                 no_new_keyring: options.no_new_keyring,
                 filter: spec.linux.as_ref().map(|linux| self.filter(linux)).transpose()?.flatten(),
@@ -135,17 +138,6 @@ impl Runtime {
         let joined = namespaces::open_joins(&plan.namespaces)?;
         refuse_own_namespaces(&spec, &joined)?;
         Ok(Request { id, config, spec, plan, host, joined, options, preserve_fds, bundle, rootfs })
-    }
-
-    /// A user without privileges has no place for a cgroup, so there is none unless the configuration asks for it.
-    fn manager(&self, spec: &Spec, host: &HostFacts) -> cgroups::Manager {
-        let asks = |linux: &Linux| linux.cgroups_path.is_some() || linux.resources.is_some();
-        match self.cgroup_manager {
-            cgroups::Manager::Cgroupfs if host.rootless && !spec.linux.as_ref().is_some_and(asks) => {
-                cgroups::Manager::Disabled
-            }
-            manager => manager,
-        }
     }
 
     /// Makes everything, in an order in which each thing is written down before it is made.

@@ -23,7 +23,7 @@ pub struct HostFacts {
     pub confine: ConfineFacts,
     /// Signals that the caller ignores, bit n-1 for signal n.
     pub ignored_signals: u64,
-    /// The caller acts without root's privileges.
+    /// Cgroups that the caller may not make are done without (`--rootless`).
     pub rootless: bool,
     /// The caller may mount and make devices on the host.
     pub privileged: bool,
@@ -45,7 +45,7 @@ impl HostFacts {
             privileged: hexadecimal(&status, "CapEff") & MOUNT_AND_MKNOD == MOUNT_AND_MKNOD && !nested,
             ignored_signals: hexadecimal(&status, "SigIgn"),
             rootless: match rootless {
-                Rootless::Auto => !rustix::process::geteuid().is_root(),
+                Rootless::Auto => nested || !rustix::process::geteuid().is_root(),
                 Rootless::Yes => true,
                 Rootless::No => false,
             },

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::{Error, Runtime};
 
 impl Runtime {
-    /// Sends a signal to the container's init, or with `all` to every process in its cgroup, which may have outlived init.
+    /// Sends a signal to the container's init, or with `all` to every process, of which some may have outlived init.
     ///
     /// # Errors
     /// No such signal; the container is not running.
@@ -14,8 +14,7 @@ impl Runtime {
         let named = Signal::from_named_raw(signal);
         if all {
             let signal = named.ok_or_else(|| Error::Other(format!("kill --all: signal {signal} is not supported")))?;
-            container.cgroup.signal_all(signal)?;
-            return Ok(());
+            return container.signal_all(signal);
         }
         let init = container.init.as_ref().ok_or(Error::NotRunning)?;
         match sys::process::send_signal(std::os::fd::AsFd::as_fd(init), signal) {

@@ -46,15 +46,15 @@ pub use run::RunOptions;
 pub use state::StateDocument;
 pub use update::IntelRdtUpdate;
 
-/// Whether the runtime takes itself to be without root's privileges.
+/// Whether to do without cgroups that the caller may not make, as long as no limit needs them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rootless {
-    /// Without privileges if the effective user is not root.
+    /// If the effective user is not root, or root in a user namespace only.
     #[default]
     Auto,
-    /// Without.
+    /// Yes.
     Yes,
-    /// With.
+    /// No: whatever the kernel refuses is an error.
     No,
 }
 

@@ -80,7 +80,7 @@ pub fn plan(spec: &Spec, host: &HostFacts, options: &PlanOptions) -> Result<Cont
             can_mknod: host.privileged,
             kernel: host.kernel,
             no_pivot: options.no_pivot,
-            cgroups: cgroup_mounts(&cgroup),
+            cgroups: cgroup_mounts(&cgroup, &host.cgroups),
             mount_label: linux.mount_label.as_deref().filter(|_| host.confine.selinux),
         },
     )?;
@@ -120,7 +120,11 @@ fn check_user_namespace(spec: &Spec, host: &HostFacts) -> Result<(), Refusal> {
         return Ok(());
     }
     let problem = "a user without root's privileges can have no container without a user namespace";
-    Err(Refusal::new("/linux/namespaces", problem, "add {\"type\": \"user\"} and id mappings, as `lightship spec --rootless` does"))
+    Err(Refusal::new(
+        "/linux/namespaces",
+        problem,
+        "add {\"type\": \"user\"} and id mappings, as `lightship spec --rootless` does",
+    ))
 }
 
 /// Decides what a process may do, for a container's first process as for `exec`.
@@ -144,10 +148,11 @@ fn keyring(id: &str) -> String {
 }
 
 /// What the rootfs must know of cgroups to show the container its own.
-fn cgroup_mounts(plan: &CgroupPlan) -> CgroupMounts {
+fn cgroup_mounts(plan: &CgroupPlan, layout: &cgroups::Layout) -> CgroupMounts {
     let v1: Vec<CgroupHierarchy> =
         plan.dirs.iter().filter(|dir| dir.version == cgroups::Version::V1).map(cgroup_hierarchy).collect();
     match plan.dirs.last() {
+        None if layout.withheld.is_some() => CgroupMounts::Host,
         None => CgroupMounts::None,
         Some(dir) if v1.is_empty() => CgroupMounts::V2(dir.path.clone()),
         Some(_) => CgroupMounts::V1(v1),

@@ -45,10 +45,13 @@ impl Helper {
             Ok(output) => output,
             Err(error) => {
                 let problem = match error.kind() {
-                    std::io::ErrorKind::NotFound => format!("{} is not in PATH, and only it can map these ids", self.program),
+                    std::io::ErrorKind::NotFound => {
+                        format!("{} is not in PATH, and only it can map these ids", self.program)
+                    }
                     _ => format!("{}: {}", self.program, program::ErrnoText::from(error)),
                 };
-                let remedy = "install the package uidmap (Debian) or shadow-utils (Fedora), or map nothing but your own id";
+                let remedy =
+                    "install the package uidmap (Debian) or shadow-utils (Fedora), or map nothing but your own id";
                 return Err(Refusal::new(self.pointer, problem, remedy).into());
             }
         };
@@ -62,7 +65,8 @@ impl Helper {
         let user = user_name(&read("/etc/passwd"), uid).unwrap_or_else(|| uid.to_string());
         let grants = read(self.grants);
         let Some((index, first, last)) = not_granted(map, &grants, &[&user, &uid.to_string()], own) else {
-            let problem = format!("{} failed: {}", self.program, words.split_whitespace().collect::<Vec<_>>().join(" "));
+            let problem =
+                format!("{} failed: {}", self.program, words.split_whitespace().collect::<Vec<_>>().join(" "));
             return Refusal::new(self.pointer, problem, "a setuid program needs a caller without no_new_privs");
         };
         let problem = format!("{} does not grant the ids {first} to {last} to the user {user}", self.grants);
@@ -91,7 +95,8 @@ fn not_granted(map: &str, grants: &str, names: &[&str], own: u32) -> Option<(usi
     map.lines().enumerate().find_map(|(index, line)| {
         let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
         let &[_, first, size] = numbers.as_slice() else { return None };
-        let granted = |&(start, count): &(u64, u64)| first >= start && first.saturating_add(size) <= start.saturating_add(count);
+        let granted =
+            |&(start, count): &(u64, u64)| first >= start && first.saturating_add(size) <= start.saturating_add(count);
         let fine = (first == u64::from(own) && size == 1) || ranges.iter().any(granted);
         (!fine && size > 0).then(|| (index, first, first + (size - 1)))
     })

@@ -64,7 +64,7 @@ pub(crate) struct Attributes {
 
 impl Attributes {
     /// Does `self` first and `then` after it.
-    fn then(self, then: Attributes) -> Attributes {
+    pub(crate) fn then(self, then: Attributes) -> Attributes {
         Attributes { set: self.set & !then.clear | then.set, clear: self.clear & !then.set | then.clear }
     }
 
@@ -81,7 +81,15 @@ impl Attributes {
         Attributes { set: self.set & !RDONLY, ..self }
     }
 
+    /// What may be changed of a copy of one of the host's mounts in a user namespace: there the kernel locks every flag that is
+    /// set, and the access time mode (mount_namespaces(7), "Restrictions on mount namespaces").
+    pub(crate) fn unlocked(self) -> Attributes {
+        Attributes { set: self.set & !(ATIME | NODIRATIME), clear: self.clear & NOSYMFOLLOW }
+    }
+
     pub(crate) const READ_ONLY: Attributes = Attributes { set: RDONLY, clear: 0 };
+    /// For what shows the host to be seen, not touched.
+    pub(crate) const SEALED: Attributes = Attributes { set: RDONLY | NOSUID | NODEV | NOEXEC, clear: 0 };
     /// For what the runtime mounts of its own accord.
     pub(crate) const INERT: Attributes = Attributes { set: NOSUID | NODEV | NOEXEC, clear: 0 };
 }
@@ -327,6 +335,14 @@ mod tests {
                 assert_eq!(Options::read(&words), expected, "{words:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_locked_is_left_as_it_is() {
+        let unlocked = |words: &[&str]| read(words).attributes.unlocked();
+        assert_eq!(unlocked(&["ro", "nosuid", "noatime", "nodiratime"]), Attributes { set: 3, clear: 0 });
+        assert!(unlocked(&["rw", "suid", "dev", "exec", "relatime"]).is_empty());
+        assert_eq!(unlocked(&["symfollow"]), Attributes { set: 0, clear: 0x20_0000 });
     }
 
     #[test]

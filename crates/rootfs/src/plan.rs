@@ -46,6 +46,8 @@ pub enum CgroupMounts {
     /// The container has none, or the host has no hierarchy mounted.
     #[default]
     None,
+    /// The container has none, as its caller could not make any: it sees the host's, and cannot write to them.
+    Host,
     /// Version 1 or hybrid: one folder for each hierarchy.
     V1(Vec<CgroupHierarchy>),
     /// Version 2: the cgroup's folder.

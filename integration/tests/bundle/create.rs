@@ -30,7 +30,6 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(rootfs_may_be_elsewhere),
         scene!(namespaces_by_path_are_joined),
         scene!(user_namespace_maps_ids),
-        scene!(user_without_privileges_has_a_container),
     ]
 }
 
@@ -234,26 +233,4 @@ fn user_namespace_maps_ids(stage: &Stage) {
     assert_eq!(bundle.run().ok().stdout, "0\n 0 100000 65536\n0\n");
     use std::os::unix::fs::MetadataExt;
     assert_eq!(fs::metadata(bundle.in_rootfs("/tmp/mine")).unwrap().uid(), 100_000);
-}
-
-fn user_without_privileges_has_a_container(stage: &Stage) {
-    const USER: &str = "12345";
-    let mut bundle = stage.shell("id -u; tr -s ' ' </proc/self/uid_map; echo x >/tmp/mine && stat -c %u /tmp/mine");
-    let map = json!([{ "containerID": 0, "hostID": 12345, "size": 1 }]);
-    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
-    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
-    let linux = bundle.config["linux"].as_object_mut().unwrap();
-    linux.remove("resources");
-    linux.remove("cgroupsPath");
-    bundle.set("/mounts", json!([{ "destination": "/proc", "type": "proc", "source": "proc" }]));
-    bundle.write();
-    // A copy, since the way to the build need not be open to everybody.
-    let runtime = bundle.folder.join("runtime");
-    fs::copy(&stage.runtime.path, &runtime).unwrap();
-    command::run(Command::new("chown").args(["-R", USER]).arg(&bundle.folder)).ok();
-    command::run(Command::new("chmod").arg("a+x").arg(&stage.ground.folder)).ok();
-    let mut run = Command::new("setpriv");
-    run.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(runtime).arg("--root").arg(bundle.root());
-    run.arg("run").arg("--bundle").arg(bundle.directory()).arg(&bundle.id);
-    assert_eq!(command::run(&mut run).ok().stdout, "0\n 0 12345 1\n0\n");
 }

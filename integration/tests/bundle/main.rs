@@ -14,6 +14,7 @@ mod leaks;
 mod mount_extras;
 mod net_devices;
 mod process_extras;
+mod rootless;
 mod seccomp_listener;
 mod selinux;
 mod start;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         mount_extras::scenes(),
         net_devices::scenes(),
         process_extras::scenes(),
+        rootless::scenes(),
         killpoints::scenes(),
     ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |_| ())

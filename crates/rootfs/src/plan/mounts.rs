@@ -160,6 +160,7 @@ impl Planner<'_> {
         if !options.remount {
             check_proc(mount, &target, &options, &pointer)?;
         }
+        self.check_ids(&options, &pointer)?;
         let idmap = self.idmap(mount, &options, &pointer)?;
         let kind = self.kind(mount, &target, &mut options, &pointer)?;
         if idmap.is_some() && !matches!(kind, MountKind::Bind { .. } | MountKind::FileSystem { .. }) {
@@ -185,7 +186,7 @@ impl Planner<'_> {
         let (resolve, avoid) = resolution(mount, &target);
         Ok(MountPlan {
             index,
-            place: format!("mounts[{index}] {}", mount.destination.display()),
+            place: self.place(index, mount, &kind),
             target,
             resolve,
             avoid,
@@ -201,6 +202,26 @@ impl Planner<'_> {
         })
     }
 
+    /// The mount's name for errors, with what is special about one of the kernel's own in a user namespace.
+    fn place(&self, index: usize, mount: &Mount, kind: &MountKind) -> String {
+        let place = format!("mounts[{index}] {}", mount.destination.display());
+        let by_user = self.input.user_namespace && !self.input.privileged;
+        match (mount.kind.as_deref(), kind) {
+            (Some("proc" | "sysfs" | "mqueue"), MountKind::Bind { source, .. })
+                if mount.source.as_ref() != Some(source) =>
+            {
+                format!(
+                    "{place} (the host's own: a new one takes a namespace that the container's user namespace owns)"
+                )
+            }
+            // mount_too_revealing in fs/namespace.c
+            (Some(name @ ("proc" | "sysfs")), MountKind::FileSystem { .. }) if by_user => {
+                format!("{place} (inside an outer container, its {name} must have no masked parts)")
+            }
+            _ => place,
+        }
+    }
+
     fn kind(&self, mount: &Mount, target: &Path, options: &mut Options, pointer: &str) -> Result<MountKind, Refusal> {
         if options.remount {
             let config = if options.bind.is_some() { vec![] } else { superblock_config(options) };
@@ -213,6 +234,10 @@ impl Planner<'_> {
                 return Err(Refusal::new(format!("{pointer}/source"), "missing, and it is a bind mount", remedy));
             };
             let source = self.input.bundle.join(source);
+            if self.input.user_namespace && !self.input.privileged {
+                options.attributes = options.attributes.unlocked();
+                options.tree_attributes = options.tree_attributes.unlocked();
+            }
             let procfs = target == Path::new("proc");
             let idmapped = options.idmap.is_some() || !mount.uid_mappings.is_empty();
             return Ok(MountKind::Bind { source, recursive, from: self.source(options, idmapped), procfs });
@@ -222,13 +247,61 @@ impl Planner<'_> {
                 let remedy = "set it to the file system's type, or add the option bind";
                 Err(Refusal::new(format!("{pointer}/type"), "missing, and it is not a bind mount", remedy))
             }
+            Some("cgroup" | "cgroup2") if self.input.cgroups == CgroupMounts::Host => {
+                Ok(self.hosts_own("/sys/fs/cgroup", Attributes::SEALED, options))
+            }
             Some(name @ ("cgroup" | "cgroup2")) => self.cgroup(name, pointer),
+            Some("sysfs") if !self.owns(NamespaceType::Network) => {
+                Ok(self.hosts_own("/sys", Attributes::SEALED, options))
+            }
+            Some("mqueue") if !self.owns(NamespaceType::Ipc) => {
+                Ok(self.hosts_own("/dev/mqueue", Attributes::INERT, options))
+            }
+            Some("proc") if !self.owns(NamespaceType::Pid) => Ok(self.hosts_own("/proc", Attributes::INERT, options)),
             Some(name) => {
                 let config = self.config(name, mount, options);
                 check_config(&config, pointer)?;
                 Ok(MountKind::FileSystem { name: name.to_owned(), config })
             }
         }
+    }
+
+    /// Whether the container's user namespace owns its namespace of this kind, so that the file system which shows it can be
+    /// mounted anew. Of two that are joined, it is taken that they belong together.
+    fn owns(&self, kind: NamespaceType) -> bool {
+        let Some(user) = self.spec.namespace(NamespaceType::User) else { return true };
+        self.spec.namespace(kind).is_some_and(|namespace| namespace.path.is_none() || user.path.is_some())
+    }
+
+    /// The host's mount instead of a new one that the kernel would refuse, and whatever is mounted below it, for else the kernel
+    /// would refuse the copy. Below `/sys` are the cgroups, and those of a user are writable to it (CVE-2023-25809).
+    fn hosts_own(&self, source: &str, attributes: Attributes, options: &mut Options) -> MountKind {
+        let wanted = options.attributes.unlocked().then(attributes);
+        (options.attributes, options.tree_attributes) = (Attributes::default(), wanted);
+        let procfs = source == "/proc";
+        MountKind::Bind { source: source.into(), recursive: true, from: self.source(options, false), procfs }
+    }
+
+    /// A file system mounted in a user namespace can have no owner that the namespace does not know.
+    fn check_ids(&self, options: &Options, pointer: &str) -> Result<(), Refusal> {
+        let new = self.spec.namespace(NamespaceType::User).filter(|namespace| namespace.path.is_none());
+        let Some(linux) = self.spec.linux.as_ref().filter(|_| new.is_some() && options.bind.is_none()) else {
+            return Ok(());
+        };
+        for (key, maps, list) in
+            [("uid", &linux.uid_mappings, "uidMappings"), ("gid", &linux.gid_mappings, "gidMappings")]
+        {
+            let ids =
+                options.data.iter().filter(|(name, _)| name == key).filter_map(|(_, id)| id.as_ref()?.parse().ok());
+            let is_mapped =
+                |id: u32| maps.iter().any(|map| id.checked_sub(map.container_id).is_some_and(|at| at < map.size));
+            if let Some(id) = ids.into_iter().find(|&id| !is_mapped(id)) {
+                let problem = format!("`{key}={id}` is not mapped in the container's user namespace");
+                let remedy = format!("remove it, or map the id in /linux/{list}");
+                return Err(Refusal::new(format!("{pointer}/options"), problem, remedy));
+            }
+        }
+        Ok(())
     }
 
     /// The mount's own mappings, else those of the container (config.md, "idmap").
@@ -285,7 +358,7 @@ impl Planner<'_> {
                 let source = folder.clone();
                 Ok(MountKind::Bind { source, recursive: false, from: Source::Late, procfs: false })
             }
-            CgroupMounts::None => {
+            CgroupMounts::Host | CgroupMounts::None => {
                 let problem = "the container has no cgroup that could be shown";
                 Err(Refusal::new(format!("{pointer}/type"), problem, "remove the mount"))
             }
