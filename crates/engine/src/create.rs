@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use cgroups::CgroupRecord;
 use namespaces::Joined;
-use program::{Op, ProgramBuilder, Slot};
+use program::{Op, ProgramBuilder, Resolve, Slot};
 use resctrl::ResctrlRecord;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
@@ -332,6 +332,7 @@ fn emit(
     }
     hooks::emit("createContainer", &plan.hooks.create_container, hook_io, b);
     emit_sysctls(&plan.sysctls, b);
+    emit_working_directory(&plan.process.process.cwd, root.root(), b);
     root.hide(b);
     root.pivot(b);
     if let (Some((master, peer)), Some(console)) = (terminal, console) {
@@ -393,6 +394,17 @@ fn emit_sysctls(sysctls: &[(String, String)], b: &mut ProgramBuilder) {
         let data = b.text(value);
         b.push(Op::WriteFile { dir: Slot::NONE, magic: PROC_SUPER_MAGIC, path, data });
     }
+}
+
+/// Makes the working directory where the image has none, as runc and crun do: with Kubernetes nobody else does it.
+fn emit_working_directory(cwd: &Path, root: Slot, b: &mut ProgramBuilder) {
+    if cwd == Path::new("/") {
+        return;
+    }
+    b.place(format!("process.cwd {}", cwd.display()));
+    let (out, path) = (b.slot(), b.text(hooks::path_bytes(cwd)));
+    b.push(Op::MountPoint { root, resolve: Resolve::InRoot, like: Slot::NONE, out, mode: 0o755, avoid: 0, path });
+    b.push(Op::Close { fd: out });
 }
 
 /// Moves `linux.netDevices` into the container's network namespace, which is there since the clone or was joined.

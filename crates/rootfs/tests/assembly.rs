@@ -145,6 +145,15 @@ fn remount_changes_flags_and_the_superblock() {
 }
 
 #[test]
+fn a_dev_that_is_remounted_read_only_has_its_devices() {
+    let mut mounts = usual_mounts();
+    mounts.push(json!({"destination": "/dev", "type": "tmpfs", "options": ["remount", "ro", "noexec"]}));
+    let out = Container::new().run(mounts, json!({}), &format!("{MOUNTINFO}; echo hello > /dev/null")).unwrap();
+    assert_eq!(flags(&out, "/dev")[0], "ro");
+    assert!(flags(&out, "/dev").contains(&"noexec"), "{out}");
+}
+
+#[test]
 fn the_kernel_takes_every_option() {
     let container = Container::new();
     folder_with(&container.path("data"), "file", "");

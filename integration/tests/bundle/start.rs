@@ -17,7 +17,8 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(returns_when_the_process_runs).peer_cannot("runc's start returns before execve"),
         scene!(missing_or_forbidden_programs_are_told),
         scene!(unknown_format_is_told).peer_cannot("runc's start returns before execve"),
-        scene!(missing_working_directory_is_told),
+        scene!(missing_working_directory_is_made),
+        scene!(file_as_working_directory_is_told),
         scene!(second_start_is_refused),
         scene!(start_of_a_stopped_container_is_refused),
         scene!(one_of_two_starts_wins_and_the_other_fails_at_once).peer_cannot("the losing start waits for ever"),
@@ -69,7 +70,14 @@ fn unknown_format_is_told(stage: &Stage) {
     assert!(error.contains("/bin/garbage") && error.to_lowercase().contains("exec format error"), "{error}");
 }
 
-fn missing_working_directory_is_told(stage: &Stage) {
+fn missing_working_directory_is_made(stage: &Stage) {
+    let mut bundle = stage.shell("pwd && stat -c %a .");
+    bundle.set("/process/cwd", json!("/not/there")).set("/root/readonly", json!(true));
+    bundle.run().ok();
+    bundle.says("/not/there\n755\n");
+}
+
+fn file_as_working_directory_is_told(stage: &Stage) {
     let mut bundle = stage.bundle(&["true"]);
     bundle.set("/process/cwd", json!("/etc/passwd"));
     let error = refusal(&bundle);

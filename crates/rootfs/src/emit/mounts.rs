@@ -76,7 +76,7 @@ impl Emitter<'_> {
     }
 
     /// Changes what the options name and leaves the rest as it is.
-    fn remount(&self, mount: &MountPlan, config: &[(String, Option<String>)], b: &mut ProgramBuilder) {
+    fn remount(&mut self, mount: &MountPlan, config: &[(String, Option<String>)], b: &mut ProgramBuilder) {
         let there = open(self.root, mount.resolve, O_PATH, &mount.target, b);
         if !config.is_empty() {
             let fs = b.slot();
@@ -85,7 +85,10 @@ impl Emitter<'_> {
             b.push(Op::FsReconfigure { fs });
         }
         adjust(there, mount, true, b);
-        b.push(Op::Close { fd: there });
+        match mount.read_only_late {
+            true => self.read_only_late.push((mount.index, there)),
+            false => b.push(Op::Close { fd: there }),
+        }
     }
 
     /// A tmpfs with the container's cgroup of each hierarchy, and links for the controllers that share one.

@@ -170,7 +170,7 @@ impl Planner<'_> {
         let fresh = matches!(kind, MountKind::FileSystem { .. });
         let is_tmpfs = mount.kind.as_deref() == Some("tmpfs") || target == Path::new("dev");
         // Targets of later mounts and devices are still to be made in there.
-        let read_only_late = fresh && is_tmpfs && options.attributes.read_only();
+        let read_only_late = (fresh || options.remount) && is_tmpfs && options.attributes.read_only();
         if read_only_late {
             options.attributes = options.attributes.without_read_only();
         }
