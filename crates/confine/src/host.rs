@@ -26,6 +26,8 @@ pub struct HostFacts {
     pub oom_score: i32,
     /// AppArmor is on.
     pub apparmor: bool,
+    /// The loaded AppArmor profiles, one on a line; nothing where that is not known ([`apparmor_profiles`]).
+    pub apparmor_profiles: Option<String>,
     /// SELinux is on, and has a policy.
     pub selinux: bool,
     /// The kernel has keyrings.
@@ -52,10 +54,17 @@ impl HostFacts {
             oom_score: if rustix::process::geteuid().is_root() { 0 } else { oom_score() },
             // The module's parameter is there, and "N", on a kernel that has AppArmor but does not use it.
             apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y")),
+            apparmor_profiles: None,
             selinux: exists("/sys/fs/selinux/status") && has_policy(),
             keyrings: exists("/proc/keys"),
         }
     }
+}
+
+/// The AppArmor profiles that are loaded, each as `NAME (MODE)`. Who may not read the list learns of a missing profile from
+/// the kernel, when the process starts.
+pub fn apparmor_profiles() -> Option<String> {
+    std::fs::read_to_string("/sys/kernel/security/apparmor/profiles").ok()
 }
 
 fn exists(path: &str) -> bool {

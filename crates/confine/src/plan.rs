@@ -153,10 +153,24 @@ fn label(process: &Process, host: &HostFacts) -> Result<Option<Label>, Refusal> 
     match (&process.apparmor_profile, &process.selinux_label) {
         (Some(_), _) if !host.apparmor => off("/process/apparmorProfile", "AppArmor"),
         (_, Some(_)) if !host.selinux => off("/process/selinuxLabel", "SELinux"),
+        (Some(profile), _) if is_missing(profile, host.apparmor_profiles.as_deref()) => {
+            let problem = format!("the AppArmor profile \"{}\" is not loaded", profile.escape_default());
+            let remedy = "load it with apparmor_parser -r, or name one of /sys/kernel/security/apparmor/profiles";
+            Err(Refusal::new("/process/apparmorProfile", problem, remedy))
+        }
         (Some(profile), _) => Ok(Some(Label::AppArmor(profile.clone()))),
         (None, Some(label)) => Ok(Some(Label::Selinux(label.clone()))),
         (None, None) => Ok(None),
     }
+}
+
+/// Whether a profile is not among those that are loaded. Of names in another policy namespace and of stacks of profiles the
+/// list says nothing.
+fn is_missing(profile: &str, loaded: Option<&str>) -> bool {
+    let Some(loaded) = loaded.filter(|_| profile != "unconfined" && !profile.contains([':', '&'])) else {
+        return false;
+    };
+    !loaded.lines().any(|line| line.rsplit_once(" (").is_some_and(|(name, _)| name == profile))
 }
 
 #[cfg(test)]
@@ -189,6 +203,18 @@ mod tests {
         let selinux = HostFacts { selinux: true, ..host() };
         let label = planned(r#","selinuxLabel":"l""#, "{}", &selinux, None).unwrap().label;
         assert_eq!(label, Some(Label::Selinux("l".to_owned())));
+    }
+
+    #[test]
+    fn a_profile_must_be_loaded() {
+        let loaded = Some("docker-default (enforce)\n/usr/bin/my prog (complain)\n");
+        let missing = ["docker-default", "/usr/bin/my prog", "docker", "unconfined", ":ns:docker", "a//&b"]
+            .map(|name| is_missing(name, loaded));
+        assert_eq!(missing, [false, false, true, false, false, false]);
+        assert!(!is_missing("docker", None), "not known");
+        let host = HostFacts { apparmor: true, apparmor_profiles: Some(String::new()), ..host() };
+        let refused = planned(r#","apparmorProfile":"p""#, "{}", &host, None).unwrap_err();
+        assert!(refused.to_string().contains("apparmor_parser"), "{refused}");
     }
 
     #[test]

@@ -84,7 +84,10 @@ impl Runtime {
         let preserve_fds = process::preserved_fds(options.preserve_fds, &mut process);
         process.validate("").map_err(|refusal| in_process(&refusal))?;
         spec.process_ids_are_mapped(&process, "").map_err(|refusal| in_process(&refusal))?;
-        let host = HostFacts::probe(self.rootless)?;
+        let mut host = HostFacts::probe(self.rootless)?;
+        if process.apparmor_profile.is_some() {
+            host.confine.apparmor_profiles = confine::apparmor_profiles();
+        }
         let linux = spec.linux.clone().unwrap_or_default();
         let plan = plan_process(&process, &linux, &host, container.record.keyring.clone(), self.filter(&linux)?)
             .map_err(|refusal| in_process(&refusal))?;
