@@ -17,7 +17,7 @@ use crate::container::{Container, state_of};
 use crate::hooks::{self, InitHooks};
 use crate::launch::{Into, Launch, LaunchPlan};
 use crate::plan::PlanOptions;
-use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, idmap, process, socket};
+use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, idmap, notify, process, socket};
 
 /// Init waits here for the hooks that the runtime runs.
 pub(crate) const GATE_HOOKS: u32 = 1;
@@ -110,11 +110,15 @@ impl Runtime {
         let config = bundle::read_document("configuration", &path)?;
         let mut spec = Spec::from_bytes(&config).map_err(|error| Error::Unreadable { path, error })?;
         let rootfs = bundle::rootfs(&bundle, &spec)?;
+        notify::prepare(&mut spec, &self.root.join(id.as_str()));
         let preserve_fds = match &mut spec.process {
             Some(process) => process::preserved_fds(options.preserve_fds, process),
             None => options.preserve_fds,
         };
         let mut host = HostFacts::probe(self.rootless)?;
+        if spec.process.as_ref().is_some_and(|process| process.apparmor_profile.is_some()) {
+            host.confine.apparmor_profiles = confine::apparmor_profiles();
+        }
         if spec.linux.as_ref().is_some_and(|linux| linux.intel_rdt.is_some()) {
             host.resctrl = resctrl::mount_point()?;
         }
@@ -152,6 +156,7 @@ impl Runtime {
         let cgroup = make_cgroup(request, entry)?;
         let listener = socket::listen(entry)?;
         entry.write(CONFIG, &request.config)?;
+        notify::make_folder(&request.spec, entry)?;
         let (mut builder, mut init_hooks) = (ProgramBuilder::new(), None);
         let unified = emit(request, &cgroup, listener, console, &mut builder, &mut init_hooks)?;
         let mut launch = Launch::new(

@@ -19,6 +19,7 @@ mod kill;
 mod launch;
 mod list;
 mod listener;
+mod notify;
 mod pause;
 mod plan;
 mod ports;

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use crate::create::{CreateOptions, Created};
+use crate::notify::Notify;
 use crate::terminal::Foreground;
 use crate::{Error, Runtime, console};
 
@@ -35,6 +36,7 @@ impl Runtime {
         console::check(terminal, console.is_some(), false)?;
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
         let Created { entry, container, pidfd } = self.create_requested(&request, console.or(own_console))?;
+        foreground.notify = Notify::listen(&entry, std::process::id())?;
         let ended = foreground
             .attach()
             .and_then(|()| self.start_created(entry, &container, &request.spec))

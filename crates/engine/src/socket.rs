@@ -22,7 +22,7 @@ const START: &str = "start";
 
 /// The path of a file in a folder that is open. An address has room for 107 bytes only (unix(7)); a state root may be
 /// longer.
-fn address(folder: BorrowedFd<'_>, name: &str) -> PathBuf {
+pub(crate) fn address(folder: BorrowedFd<'_>, name: &str) -> PathBuf {
     format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()).into()
 }
 

@@ -9,6 +9,7 @@ use spec::{Linux, Spec, Status};
 use state::Locked;
 
 use crate::container::Container;
+use crate::notify::Notify;
 use crate::plan::plan_process;
 use crate::process::ProcessPlan;
 use crate::{Error, HostFacts, Runtime, delete, hooks, launch, listener, socket};
@@ -17,7 +18,8 @@ use crate::{Error, HostFacts, Runtime, delete, hooks, launch, listener, socket};
 const END_WAIT: Duration = Duration::from_secs(1);
 
 impl Runtime {
-    /// Starts a container. It returns once the program has been executed and the poststart hooks have run.
+    /// Starts a container. It returns once the program has been executed and the poststart hooks have run, and where the runtime
+    /// has a service manager to tell of it, once the container is ready.
     ///
     /// # Errors
     /// The container is not in the state `created`; the execve's own error; a hook that failed, after which the container is
@@ -34,7 +36,12 @@ impl Runtime {
             _ => return Err(Error::Other("cannot start an already running container".to_owned())),
         }
         let spec = container.spec(&entry)?;
-        self.start_created(entry, &container, &spec)
+        let notify = Notify::listen(&entry, container.record.init.map_or(0, |init| init.pid.unsigned_abs()))?;
+        self.start_created(entry, &container, &spec)?;
+        if let (Some(notify), Some(init)) = (notify, &container.init) {
+            notify.until_ready(init.as_fd());
+        }
+        Ok(())
     }
 
     /// Starts a container that is known to be created.

@@ -9,6 +9,7 @@ use rustix::termios::{OptionalActions, Termios};
 use sys::signal::Signals;
 
 use crate::launch::{self, Exit};
+use crate::notify::Notify;
 use crate::{Error, socket};
 
 /// What stands between the caller's terminal and the process's.
@@ -19,6 +20,8 @@ pub(crate) struct Foreground {
     master: Option<OwnedFd>,
     /// The caller's terminal as it was.
     saved: Option<Termios>,
+    /// What the process says to the service manager.
+    pub(crate) notify: Option<Notify>,
 }
 
 impl Foreground {
@@ -32,7 +35,7 @@ impl Foreground {
         } else {
             (None, None)
         };
-        Ok((Foreground { signals, socket: ours, master: None, saved: None }, theirs))
+        Ok((Foreground { signals, socket: ours, master: None, saved: None, notify: None }, theirs))
     }
 
     /// Takes over the terminal that the process has sent.
@@ -59,6 +62,9 @@ impl Foreground {
             if ready.signals {
                 self.pass_on_signals(process);
             }
+            if let Some(notify) = self.notify.as_ref().filter(|_| ready.notify) {
+                notify.pass_on();
+            }
             if ready.output {
                 self.print();
             }
@@ -83,12 +89,20 @@ impl Foreground {
                 polled.push(PollFd::new(&stdin, PollFlags::IN));
             }
         }
+        let at_notify = polled.len();
+        polled.extend(self.notify.iter().map(|notify| PollFd::new(notify, PollFlags::IN)));
         match rustix::event::poll(&mut polled, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::call("poll")(errno)),
         }
         let ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
-        Ok(Ready { ended: ready(0), signals: ready(1), output: ready(2), input: ready(3) })
+        Ok(Ready {
+            ended: ready(0),
+            signals: ready(1),
+            output: at_notify > 2 && ready(2),
+            input: at_notify > 3 && ready(3),
+            notify: ready(at_notify),
+        })
     }
 
     fn pass_on_signals(&self, process: BorrowedFd<'_>) {
@@ -153,6 +167,7 @@ struct Ready {
     signals: bool,
     output: bool,
     input: bool,
+    notify: bool,
 }
 
 fn raw(signal: rustix::process::Signal) -> Option<i32> {

@@ -13,6 +13,7 @@ mod killpoints;
 mod leaks;
 mod mount_extras;
 mod net_devices;
+mod notify;
 mod process_extras;
 mod rootless;
 mod seccomp_listener;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         leaks::scenes(),
         mount_extras::scenes(),
         net_devices::scenes(),
+        notify::scenes(),
         process_extras::scenes(),
         rootless::scenes(),
         killpoints::scenes(),

@@ -43,8 +43,8 @@ pub fn scenes() -> Vec<Scene<Stage>> {
 }
 
 /// A container of the user, with its own ids mapped and none of what only root has.
-struct Rootless {
-    bundle: Bundle,
+pub struct Rootless {
+    pub bundle: Bundle,
     runtime: PathBuf,
 }
 
@@ -65,7 +65,7 @@ impl Rootless {
         Rootless { bundle, runtime }
     }
 
-    fn shell(stage: &Stage, line: &str) -> Rootless {
+    pub fn shell(stage: &Stage, line: &str) -> Rootless {
         Rootless::new(stage, &["sh", "-c", line])
     }
 
@@ -76,7 +76,7 @@ impl Rootless {
     }
 
     /// The runtime, to be called by the user.
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = as_user();
         command.arg(&self.runtime).arg("--root").arg(self.bundle.root()).args(args);
         command
