@@ -57,7 +57,7 @@ pub struct Rule {
 }
 
 /// The devices that every container has, besides leave to make nodes.
-const DEFAULT_DEVICES: [(u32, Option<u32>); 8] = [
+const DEFAULT_DEVICES: [(u32, Option<u32>); 9] = [
     (1, Some(3)), // null
     (1, Some(5)), // zero
     (1, Some(7)), // full
@@ -65,7 +65,9 @@ const DEFAULT_DEVICES: [(u32, Option<u32>); 8] = [
     (1, Some(9)), // urandom
     (5, Some(0)), // tty
     (5, Some(2)), // ptmx
-    (136, None),  // pts
+    // net/tun: VPNs count on it; runc took it away in 1.2.0 and had to give it back in 1.2.4.
+    (10, Some(200)),
+    (136, None), // pts
 ];
 
 /// Reads the rules of a configuration, with the ground they stand on first and the defaults last.
@@ -438,6 +440,7 @@ mod tests {
             "allow b *:* m",
             "allow c 1:7 rwm",
             "allow c 5:2 rwm",
+            "allow c 10:200 rwm",
             "allow c 136:* rwm",
         ];
         assert_eq!(lines, expected);
