@@ -34,7 +34,7 @@ mod update;
 
 pub use apply::JoinHandles;
 pub use error::Error;
-pub use layout::{Layout, Mode};
+pub use layout::{Hierarchy, Layout, Mode, Unified};
 pub use oom::OomWatch;
 pub use plan::{CgroupPlan, Manager, plan};
 pub use record::{CgroupRecord, Dir, Version};
