@@ -54,11 +54,28 @@ func build(home, work string) ([]string, error) {
 	for _, path := range strings.Fields(packages) {
 		tests = append(tests, filepath.Base(path))
 	}
+	return withOwn(tests), nil
+}
+
+// findBuilt returns the names of the tests that build has left in work.
+func findBuilt(_, work string) ([]string, error) {
+	programs, err := os.ReadDir(filepath.Join(work, "bin"))
+	if err != nil {
+		return nil, err
+	}
+	var tests []string
+	for _, program := range programs {
+		tests = append(tests, program.Name())
+	}
+	return withOwn(tests), nil
+}
+
+func withOwn(tests []string) []string {
 	sort.Strings(tests)
 	for _, name := range ownTests {
 		tests = append(tests, "own/"+name)
 	}
-	return tests, nil
+	return tests
 }
 
 // goTool runs `go` in home and returns its standard output, trimmed.

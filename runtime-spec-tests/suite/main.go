@@ -44,6 +44,8 @@ func run() (int, error) {
 	repeat := flag.Int("repeat", 1, "run each race-prone test `N` times; it passes when all runs pass")
 	v1Only := flag.Bool("v1-only", false, "hide the cgroup2 mount of the hybrid layout (crun refuses hybrid)")
 	version := flag.String("oci-version", "", "write this `VERSION` into each config.json first, for a runtime older than the suite's 1.3.0")
+	buildOnly := flag.Bool("build-only", false, "build the tests and run none")
+	built := flag.Bool("built", false, "build nothing: take what an earlier run has built, where there is no Go")
 	verbose := flag.Bool("verbose", false, "print the whole output of a failing test")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
@@ -67,9 +69,16 @@ func run() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	tests, err := build(home, work)
+	prepare := build
+	if *built {
+		prepare = findBuilt
+	}
+	tests, err := prepare(home, work)
 	if err != nil {
 		return 0, err
+	}
+	if *buildOnly {
+		return 0, nil
 	}
 	if flag.NArg() > 0 {
 		if tests, err = choose(tests, flag.Args()); err != nil {
