@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
+use crate::cgroup;
 use crate::ground::Ground;
 use crate::runtime::Runtime;
 
@@ -13,7 +14,7 @@ pub struct Scene<S> {
     name: String,
     play: fn(&S),
     beyond_peers: Option<&'static str>,
-    cannot_here: Option<&'static str>,
+    cannot_here: Option<String>,
 }
 
 impl<S: Send + Sync + 'static> Scene<S> {
@@ -38,7 +39,15 @@ impl<S: Send + Sync + 'static> Scene<S> {
     /// The scene cannot be played where `condition` holds, by any runtime.
     pub fn skip_if(mut self, condition: bool, reason: &'static str) -> Self {
         if condition {
-            self.cannot_here = Some(reason);
+            self.cannot_here = Some(reason.to_owned());
+        }
+        self
+    }
+
+    /// The scene sets or reads what only these cgroup controllers have.
+    pub fn needs_controllers(mut self, names: &[&str]) -> Self {
+        if let Some(name) = names.iter().find(|name| !cgroup::has_controller(name)) {
+            self.cannot_here = Some(format!("no cgroup hierarchy has the controller {name}"));
         }
         self
     }

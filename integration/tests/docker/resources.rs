@@ -12,18 +12,18 @@ use crate::Stage;
 
 pub fn scenes() -> Vec<Scene<Stage>> {
     vec![
-        scene!(memory),
-        scene!(memory_is_felt),
-        scene!(cpus_and_shares),
-        scene!(cpuset).skip_if(!cgroup::has_controller("cpuset"), "this kernel has no cpuset controller"),
-        scene!(pids_limit_is_felt),
+        scene!(memory).needs_controllers(&["memory"]),
+        scene!(memory_is_felt).needs_controllers(&["memory"]),
+        scene!(cpus_and_shares).needs_controllers(&["cpu"]),
+        scene!(cpuset).needs_controllers(&["cpuset"]),
+        scene!(pids_limit_is_felt).needs_controllers(&["pids"]),
         scene!(ulimits),
         scene!(ulimit_above_the_hosts).skip_if(!host::may_raise_limits(), "no CAP_SYS_RESOURCE to raise a limit"),
         scene!(sysctls),
         scene!(oom_score),
         scene!(cgroup_parent),
-        scene!(update_changes_only_what_it_names),
-        scene!(stats_tell_memory_and_processes),
+        scene!(update_changes_only_what_it_names).needs_controllers(&["memory", "pids", "cpu"]),
+        scene!(stats_tell_memory_and_processes).needs_controllers(&["memory", "pids"]),
         scene!(cgroups_are_removed_with_the_container),
     ]
 }
@@ -115,9 +115,8 @@ fn cgroup_parent(stage: &Stage) {
     let container = sleeper(stage, &["--cgroup-parent", &parent]);
     let members = leftover::members(&format!("{parent}/{}", container.id()));
     assert_eq!(members, [container.pid()]);
-    let memberships = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
-    let memory = memberships.lines().find(|line| line.contains(":memory:") || line.starts_with("0::/i")).unwrap();
-    assert!(memory.ends_with(&format!("{parent}/{}", container.id())), "{memory}");
+    let memory = cgroup::directory_of(container.pid(), "memory");
+    assert!(memory.ends_with(format!("{parent}/{}", container.id()).trim_start_matches('/')), "{}", memory.display());
 }
 
 fn update_changes_only_what_it_names(stage: &Stage) {
