@@ -30,7 +30,8 @@ impl CgroupPlan {
     /// # Errors
     /// A directory exists that has processes or is frozen. Nothing was made.
     pub fn record(&self) -> Result<CgroupRecord, Error> {
-        let mut record = CgroupRecord { dirs: self.dirs.clone() };
+        let unit = self.unit.as_ref().map(|plan| plan.unit.clone());
+        let mut record = CgroupRecord { dirs: self.dirs.clone(), unit };
         for dir in &mut record.dirs {
             dir.made = !exists(&dir.path)?;
             if !dir.made {
@@ -59,7 +60,8 @@ impl CgroupPlan {
             if dir.version == Version::V2 && !self.wanted.is_empty() {
                 self.enable_controllers(dir)?;
             }
-            if dir.made {
+            // systemd may have made it, and not every v1 hierarchy is systemd's.
+            if dir.made && !(record.unit.is_some() && exists(&dir.path)?) {
                 make_dir(dir)?;
                 made.push(&dir.path);
             }
@@ -99,6 +101,7 @@ impl CgroupPlan {
     fn enable_in(&self, ancestor: &Path) -> Result<(), Error> {
         let file = ancestor.join("cgroup.subtree_control");
         let enabled = kernfs::read_line(&file)?;
+        refuse_processes_in(ancestor)?;
         let missing = |name: &&String| !enabled.split_ascii_whitespace().any(|on| on == name.as_str());
         let missing = self.wanted.iter().filter(missing).collect::<Vec<_>>();
         let all = missing.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
@@ -110,9 +113,6 @@ impl CgroupPlan {
             let Err(errno) = kernfs::write(&file, &format!("+{name}")) else { continue };
             let Some((_, pointer)) = self.needs.iter().find(|(controller, _)| controller == name) else { continue };
             let hint = match errno {
-                Errno::BUSY => {
-                    " (the cgroup has processes of its own: move them to a child, or choose another cgroupsPath)"
-                }
                 Errno::NOENT => " (its parent does not pass it on: enable it there, or drop the limit)",
                 _ => "",
             };
@@ -121,6 +121,18 @@ impl CgroupPlan {
         }
         Ok(())
     }
+}
+
+/// Refuses a cgroup with processes to put another one into. Of its controllers the threaded ones could be enabled all the same,
+/// which would make it the root of a threaded subtree, where no container's process may be (cgroup-v2.rst, "Threads").
+fn refuse_processes_in(ancestor: &Path) -> Result<(), Error> {
+    // The root of the hierarchy has no type, and may have processes.
+    let Ok(kind) = kernfs::try_read_line(&ancestor.join("cgroup.type")) else { return Ok(()) };
+    let processes = || kernfs::try_read_line(&ancestor.join("cgroup.procs"));
+    if kind != "domain" || processes().is_ok_and(|first| !first.is_empty()) {
+        return Err(Error::Populated { path: ancestor.to_owned() });
+    }
+    Ok(())
 }
 
 impl CgroupRecord {

@@ -28,7 +28,7 @@ impl Layout {
         let unified = self.unified.as_ref().filter(|unified| is_writable(&unified.mount, path, "cgroup.procs"));
         let reachable = unified.filter(|unified| is_reachable(&unified.mount, path));
         let withheld = if unified.is_some() && reachable.is_none() { OUTSIDE } else { NOT_OWNED };
-        Layout { v1: v1.cloned().collect(), unified: reachable.cloned(), withheld: Some(withheld) }
+        Layout { v1: v1.cloned().collect(), unified: reachable.cloned(), withheld: Some(withheld), systemd: None }
     }
 }
 

@@ -152,9 +152,13 @@ impl Rule {
     fn line(&self, kind: Kind) -> String {
         let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
         let letter = if kind == Kind::Char { 'c' } else { 'b' };
+        format!("{letter} {}:{} {}", number(self.major), number(self.minor), self.letters())
+    }
+
+    /// The access, as `rwm`.
+    pub(crate) fn letters(&self) -> String {
         let access = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
-        let access = access.iter().filter(|(bit, _)| self.access & bit != 0).map(|(_, letter)| letter);
-        format!("{letter} {}:{} {}", number(self.major), number(self.minor), access.collect::<String>())
+        access.iter().filter(|(bit, _)| self.access & bit != 0).map(|(_, letter)| letter).collect()
     }
 }
 

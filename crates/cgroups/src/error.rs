@@ -132,6 +132,41 @@ pub enum Error {
         errno: Errno,
     },
 
+    /// There is no systemd to make the container's cgroup. The text is the one that engines know from runc.
+    #[error(
+        "systemd not running on this host, cannot use systemd cgroups manager: {instance} instance: {problem} \
+         (start it, or leave out --systemd-cgroup)"
+    )]
+    NoSystemd {
+        /// `system` or `user`.
+        instance: &'static str,
+        /// Why it cannot be reached.
+        problem: String,
+    },
+
+    /// systemd did not do what it was asked.
+    #[error("systemd cannot {action} the unit {unit}: {problem}")]
+    Systemd {
+        /// A verb: `start`, `stop`, `change`.
+        action: &'static str,
+        /// The name of the unit.
+        unit: String,
+        /// systemd's own words.
+        problem: String,
+    },
+
+    /// The cgroup of a new container is below one that has processes of its own: it could have no controllers, or no
+    /// processes (cgroup-v2.rst, "No Internal Process Constraint").
+    #[error(
+        "/linux/cgroupsPath: the cgroup {} has processes of its own, so that none below it can have limits \
+         (move them to a cgroup below it, or choose a cgroupsPath elsewhere)",
+        path.display()
+    )]
+    Populated {
+        /// The ancestor with processes.
+        path: PathBuf,
+    },
+
     /// A value that cannot be had, found while updating.
     #[error(transparent)]
     Refused(#[from] spec::Refusal),

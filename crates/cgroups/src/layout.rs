@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::kernfs;
+use crate::systemd::Instance;
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
@@ -60,14 +61,16 @@ pub struct Layout {
     /// Others are left out, as the caller may not make the container's cgroup there ([`Layout::delegated`]): what could be
     /// done about it. Without them no limit is refused but those that need them, and device rules need not be enforced.
     pub withheld: Option<&'static str>,
+    /// The systemd that is to make cgroups; only looked for where one is.
+    pub systemd: Option<Instance>,
 }
 
 impl Layout {
-    /// Looks at the running host.
+    /// Looks at the running host, but not for systemd.
     pub fn probe() -> Result<Layout, Error> {
         let root = Path::new(CGROUP_ROOT);
         if has_magic(root, CGROUP2_SUPER_MAGIC) {
-            return Ok(Layout { v1: Vec::new(), unified: Some(Unified::at(root.into())?), withheld: None });
+            return Ok(Layout { unified: Some(Unified::at(root.into())?), ..Layout::default() });
         }
         let memberships = parse_memberships(&kernfs::read(Path::new("/proc/self/cgroup"))?);
         match usual_places(&memberships)? {

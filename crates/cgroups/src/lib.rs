@@ -11,12 +11,15 @@
 //!    `/proc/PID/cgroup`, which the container can change.
 //!
 //! What a limit is called in each version is in one table: [`limits`].
+//!
+//! Where systemd makes the cgroup ([`systemd`]), step 4 is [`CgroupPlan::start_unit`], and comes after the clone.
 
 pub mod devices;
 pub mod layout;
 pub mod limits;
 pub mod plan;
 pub mod stats;
+pub mod systemd;
 pub mod writes;
 
 mod apply;
@@ -39,3 +42,4 @@ pub use oom::OomWatch;
 pub use plan::{CgroupPlan, Manager, plan};
 pub use record::{CgroupRecord, Dir, Version};
 pub use stats::Stats;
+pub use systemd::{Instance, Unit};

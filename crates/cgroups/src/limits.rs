@@ -21,8 +21,6 @@ pub struct Limit {
     pub v1: Place,
     /// Where it goes in v2.
     pub v2: Place,
-    /// The property of a systemd unit that means the same, for the systemd manager.
-    pub systemd: Option<&'static str>,
 }
 
 /// Where one version of cgroups has a limit.
@@ -67,183 +65,153 @@ pub const TABLE: &[Limit] = &[
         pointer: "/memory/useHierarchy",
         v1: Place::File("memory", "memory.use_hierarchy", |r| flag(memory(r, |m| m.use_hierarchy))),
         v2: Place::Implied("cgroup v2 is always hierarchical"),
-        systemd: None,
     },
     Limit {
         pointer: "/memory/limit",
         v1: Place::File("memory", "memory.limit_in_bytes", |r| number(memory(r, |m| m.limit), "-1")),
         v2: Place::File("memory", "memory.max", |r| number(memory(r, |m| m.limit), "max")),
-        systemd: Some("MemoryMax"),
     },
     Limit {
         pointer: "/memory/swap",
         v1: Place::File("memory", "memory.memsw.limit_in_bytes", memory_and_swap),
         v2: Place::File("memory", "memory.swap.max", swap_alone),
-        systemd: Some("MemorySwapMax"),
     },
     Limit {
         pointer: "/memory/reservation",
         v1: Place::File("memory", "memory.soft_limit_in_bytes", |r| number(memory(r, |m| m.reservation), "-1")),
         v2: Place::File("memory", "memory.low", |r| number(memory(r, |m| m.reservation), "max")),
-        systemd: Some("MemoryLow"),
     },
     Limit {
         pointer: "/memory/kernel",
         // Linux 5.16 accepts and ignores it, later ones may drop the file.
         v1: Place::File("memory", "memory.kmem.limit_in_bytes", |r| optional(number(memory(r, |m| m.kernel), "-1"))),
         v2: Place::Ignored("deprecated: kernel memory is part of memory.limit"),
-        systemd: None,
     },
     Limit {
         pointer: "/memory/kernelTCP",
         v1: Place::File("memory", "memory.kmem.tcp.limit_in_bytes", |r| number(memory(r, |m| m.kernel_tcp), "-1")),
         v2: Place::Ignored("deprecated: TCP buffers are part of memory.limit"),
-        systemd: None,
     },
     Limit {
         pointer: "/memory/swappiness",
         v1: Place::File("memory", "memory.swappiness", swappiness),
         v2: Place::Refused("cgroup v2 has no swappiness; set memory.swap"),
-        systemd: None,
     },
     Limit {
         pointer: "/memory/disableOOMKiller",
         v1: Place::File("memory", "memory.oom_control", |r| flag(memory(r, |m| m.disable_oom_killer))),
         v2: Place::Refused("cgroup v2 cannot disable the OOM killer; set unified memory.high to throttle instead"),
-        systemd: None,
     },
     Limit {
         pointer: "/cpu/shares",
         v1: Place::File("cpu", "cpu.shares", |r| one(nonzero(cpu(r, |c| c.shares)))),
         v2: Place::File("cpu", "cpu.weight", |r| one(nonzero(cpu(r, |c| c.shares)).map(weight_from_shares))),
-        systemd: Some("CPUWeight"),
     },
     Limit {
         pointer: "/cpu/idle",
         v1: Place::File("cpu", "cpu.idle", |r| zero_is_optional(cpu(r, |c| c.idle))),
         v2: Place::File("cpu", "cpu.idle", |r| zero_is_optional(cpu(r, |c| c.idle))),
-        systemd: Some("CPUWeight"),
     },
     Limit {
         pointer: "/cpu/period",
         v1: Place::File("cpu", "cpu.cfs_period_us", |r| one(nonzero(cpu(r, |c| c.period)))),
         v2: Place::Implied("/cpu/quota"),
-        systemd: Some("CPUQuotaPeriodUSec"),
     },
     Limit {
         pointer: "/cpu/quota",
         v1: Place::File("cpu", "cpu.cfs_quota_us", |r| one(nonzero(cpu(r, |c| c.quota)).map(|quota| quota.max(-1)))),
         v2: Place::File("cpu", "cpu.max", cpu_max),
-        systemd: Some("CPUQuotaPerSecUSec"),
     },
     Limit {
         pointer: "/cpu/burst",
         v1: Place::File("cpu", "cpu.cfs_burst_us", |r| zero_is_optional(cpu(r, |c| c.burst))),
         v2: Place::File("cpu", "cpu.max.burst", |r| zero_is_optional(cpu(r, |c| c.burst))),
-        systemd: None,
     },
     Limit {
         pointer: "/cpu/realtimePeriod",
         v1: Place::File("cpu", "cpu.rt_period_us", |r| one(nonzero(cpu(r, |c| c.realtime_period)))),
         v2: Place::Refused(NO_REALTIME),
-        systemd: None,
     },
     Limit {
         pointer: "/cpu/realtimeRuntime",
         v1: Place::File("cpu", "cpu.rt_runtime_us", |r| one(nonzero(cpu(r, |c| c.realtime_runtime)))),
         v2: Place::Refused(NO_REALTIME),
-        systemd: None,
     },
     Limit {
         pointer: "/cpu/cpus",
         v1: Place::File("cpuset", "cpuset.cpus", |r| one(r.cpu.as_ref().and_then(|c| c.cpus.as_ref()))),
         v2: Place::File("cpuset", "cpuset.cpus", |r| one(r.cpu.as_ref().and_then(|c| c.cpus.as_ref()))),
-        systemd: Some("AllowedCPUs"),
     },
     Limit {
         pointer: "/cpu/mems",
         v1: Place::File("cpuset", "cpuset.mems", |r| one(r.cpu.as_ref().and_then(|c| c.mems.as_ref()))),
         v2: Place::File("cpuset", "cpuset.mems", |r| one(r.cpu.as_ref().and_then(|c| c.mems.as_ref()))),
-        systemd: Some("AllowedMemoryNodes"),
     },
     Limit {
         // 0 is a limit here.
         pointer: "/pids/limit",
         v1: Place::File("pids", "pids.max", pids),
         v2: Place::File("pids", "pids.max", pids),
-        systemd: Some("TasksMax"),
     },
     Limit {
         pointer: "/blockIO/weight",
         v1: Place::File("blkio", "blkio.weight", |r| weight(r, |w| Some(("blkio.bfq.weight", w.to_string())))),
         v2: Place::File("io", "io.bfq.weight", |r| weight(r, |w| Some(("io.weight", io_weight(w).to_string())))),
-        systemd: Some("IOWeight"),
     },
     Limit {
         pointer: "/blockIO/leafWeight",
         v1: Place::File("blkio", "blkio.leaf_weight", |r| one(nonzero(r.block_io.as_ref().and_then(|b| b.leaf_weight)))),
         v2: Place::Refused(NO_LEAF),
-        systemd: None,
     },
     Limit {
         pointer: "/blockIO/weightDevice",
         v1: Place::File("blkio", "blkio.weight_device", |r| device_weights(r, "blkio.bfq.weight_device", |w| w)),
         v2: Place::File("io", "io.bfq.weight", |r| device_weights(r, "io.weight", io_weight)),
-        systemd: Some("IODeviceWeight"),
     },
     Limit {
         pointer: "/blockIO/weightDevice",
         v1: Place::File("blkio", "blkio.leaf_weight_device", device_leaf_weights),
         v2: Place::Refused(NO_LEAF),
-        systemd: None,
     },
     Limit {
         pointer: "/blockIO/throttleReadBpsDevice",
         v1: Place::File("blkio", "blkio.throttle.read_bps_device", |r| throttle(r, "", |b| &b.throttle_read_bps_device)),
         v2: Place::File("io", "io.max", |r| throttle(r, "rbps=", |b| &b.throttle_read_bps_device)),
-        systemd: Some("IOReadBandwidthMax"),
     },
     Limit {
         pointer: "/blockIO/throttleWriteBpsDevice",
         v1: Place::File("blkio", "blkio.throttle.write_bps_device", |r| throttle(r, "", |b| &b.throttle_write_bps_device)),
         v2: Place::File("io", "io.max", |r| throttle(r, "wbps=", |b| &b.throttle_write_bps_device)),
-        systemd: Some("IOWriteBandwidthMax"),
     },
     Limit {
         pointer: "/blockIO/throttleReadIOPSDevice",
         v1: Place::File("blkio", "blkio.throttle.read_iops_device", |r| throttle(r, "", |b| &b.throttle_read_iops_device)),
         v2: Place::File("io", "io.max", |r| throttle(r, "riops=", |b| &b.throttle_read_iops_device)),
-        systemd: Some("IOReadIOPSMax"),
     },
     Limit {
         pointer: "/blockIO/throttleWriteIOPSDevice",
         v1: Place::File("blkio", "blkio.throttle.write_iops_device", |r| throttle(r, "", |b| &b.throttle_write_iops_device)),
         v2: Place::File("io", "io.max", |r| throttle(r, "wiops=", |b| &b.throttle_write_iops_device)),
-        systemd: Some("IOWriteIOPSMax"),
     },
     Limit {
         pointer: "/hugepageLimits",
         v1: Place::File("hugetlb", "hugetlb.<size>.limit_in_bytes", |r| huge_pages(r, "limit_in_bytes")),
         v2: Place::File("hugetlb", "hugetlb.<size>.max", |r| huge_pages(r, "max")),
-        systemd: None,
     },
     Limit {
         pointer: "/network/classID",
         v1: Place::File("net_cls", "net_cls.classid", |r| one(nonzero(r.network.as_ref().and_then(|n| n.class_id)))),
         v2: Place::Refused(NO_TAGS),
-        systemd: None,
     },
     Limit {
         pointer: "/network/priorities",
         v1: Place::File("net_prio", "net_prio.ifpriomap", priorities),
         v2: Place::Refused(NO_TAGS),
-        systemd: None,
     },
     Limit {
         pointer: "/rdma",
         v1: Place::File("rdma", "rdma.max", rdma),
         v2: Place::File("rdma", "rdma.max", rdma),
-        systemd: None,
     },
 ];
 

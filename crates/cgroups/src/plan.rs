@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use spec::{Refusal, Spec};
 
-use crate::devices::{self, Instruction};
+use crate::devices::{self, Instruction, Rule};
 use crate::layout::{Layout, Mode};
 use crate::record::{Dir, Version};
+use crate::systemd::{self, UnitPlan, properties};
 use crate::writes::{self, Write};
 
 const RESOURCES: &str = "/linux/resources";
-const CGROUPS_PATH: &str = "/linux/cgroupsPath";
+pub(crate) const CGROUPS_PATH: &str = "/linux/cgroupsPath";
 
 /// What the kernel takes as a path and as a name in it, in bytes (path_resolution(7)).
 const PATH_LEN_MAX: usize = 4095;
@@ -22,7 +23,7 @@ pub enum Manager {
     /// lightship, by `mkdir` in the cgroup filesystem.
     #[default]
     Cgroupfs,
-    /// systemd, as a transient unit. Not there yet: refused.
+    /// systemd, as a transient unit.
     Systemd,
     /// Nobody: the container stays in the caller's cgroups, and limits are refused.
     Disabled,
@@ -33,6 +34,8 @@ pub enum Manager {
 pub struct CgroupPlan {
     /// The path below each hierarchy's mount point, with a leading slash. Empty without cgroups.
     pub path: String,
+    /// The unit that systemd is to make the directories for.
+    pub unit: Option<UnitPlan>,
     /// The container's directory in each hierarchy: v1 first, the unified one last. On a hybrid host the latter is there
     /// without limits too: cgroup-BPF is attached to it, and `cgroup.kill` and `cgroup.events` work on it.
     pub dirs: Vec<Dir>,
@@ -59,23 +62,21 @@ pub struct CgroupPlan {
 /// we do.)
 ///
 /// # Errors
-/// A path with `..`, a limit the host's hierarchies cannot have, the systemd manager.
+/// A path with `..` or, for systemd, not of the form `slice:prefix:name`; a limit the host's hierarchies cannot have.
 pub fn plan(spec: &Spec, id: &str, layout: &Layout, manager: Manager) -> Result<CgroupPlan, Refusal> {
     let linux = spec.linux.as_ref();
     let default = spec::Resources::default();
     let resources = linux.and_then(|linux| linux.resources.as_ref()).unwrap_or(&default);
-    match manager {
-        Manager::Systemd => {
-            return Err(Refusal::new(
-                CGROUPS_PATH,
-                "the systemd cgroup manager is not supported yet",
-                "use the cgroupfs manager: run without --systemd-cgroup and give cgroupsPath as a path",
-            ));
-        }
+    let cgroups_path = linux.and_then(|linux| linux.cgroups_path.as_deref());
+    let unit = match manager {
         Manager::Disabled => return without_cgroup(resources),
-        Manager::Cgroupfs => {}
-    }
-    let path = cgroup_path(linux.and_then(|linux| linux.cgroups_path.as_deref()), id)?;
+        Manager::Cgroupfs => None,
+        Manager::Systemd => Some(plan_unit(cgroups_path, id, spec, layout)?),
+    };
+    let path = match &unit {
+        Some(unit) => unit.path.clone(),
+        None => cgroup_path(cgroups_path, id)?,
+    };
     let dirs = container_dirs(layout, &path);
     if dirs.is_empty() && layout.withheld.is_none() {
         let remedy = "mount the cgroup filesystem, or use --cgroup-manager=disabled";
@@ -93,15 +94,18 @@ pub fn plan(spec: &Spec, id: &str, layout: &Layout, manager: Manager) -> Result<
     };
     let mut plan = CgroupPlan {
         path,
+        unit,
         dirs,
         writes: lowered.writes,
         wanted,
         needs: lowered.needs,
         device_filter: None,
-        devices_optional: layout.withheld.is_some(),
+        // A user may attach no program, and has no devices but those that are everybody's.
+        devices_optional: layout.withheld.is_some() || layout.systemd.as_ref().is_some_and(|instance| instance.user),
         warnings: lowered.warnings,
     };
-    plan.restrict_devices(resources)?;
+    let rules = plan.restrict_devices(resources)?;
+    plan.limit_unit(&rules);
     Ok(plan)
 }
 
@@ -113,6 +117,19 @@ fn withheld(refusal: Refusal, layout: &Layout) -> Refusal {
     }
 }
 
+fn plan_unit(cgroups_path: Option<&str>, id: &str, spec: &Spec, layout: &Layout) -> Result<UnitPlan, Refusal> {
+    let refused = |problem, remedy| Refusal::new(CGROUPS_PATH, problem, remedy);
+    let Some(instance) = &layout.systemd else {
+        let problem = "systemd not running on this host, cannot use systemd cgroups manager";
+        return Err(refused(problem, "leave out --systemd-cgroup"));
+    };
+    if instance.user && layout.mode() != Mode::V2 {
+        let problem = "a user's systemd has controllers on cgroup v2 alone";
+        return Err(refused(problem, "leave out --systemd-cgroup, or boot with systemd.unified_cgroup_hierarchy=1"));
+    }
+    systemd::plan::plan(cgroups_path, id, &spec.annotations, instance)
+}
+
 fn without_cgroup(resources: &spec::Resources) -> Result<CgroupPlan, Refusal> {
     let lowered = writes::lower(resources, &[], RESOURCES)?;
     let mut warnings = lowered.warnings;
@@ -122,7 +139,7 @@ fn without_cgroup(resources: &spec::Resources) -> Result<CgroupPlan, Refusal> {
 
 impl CgroupPlan {
     /// Adds the device rules: to v1's controller where there is one, else as a program for the unified hierarchy.
-    fn restrict_devices(&mut self, resources: &spec::Resources) -> Result<(), Refusal> {
+    fn restrict_devices(&mut self, resources: &spec::Resources) -> Result<Vec<Rule>, Refusal> {
         let pointer = format!("{RESOURCES}/devices");
         let rules = devices::rules(&resources.devices, &pointer)?;
         if let Some(dir) = self.dirs.iter().position(|dir| dir.version == Version::V1 && dir.has("devices")) {
@@ -136,7 +153,19 @@ impl CgroupPlan {
             let remedy = "mount the v1 devices controller or a cgroup v2 hierarchy on the host";
             return Err(Refusal::new(pointer, "cgroup controller \"devices\" is not available", remedy));
         }
-        Ok(())
+        Ok(rules)
+    }
+
+    /// Gives the unit the properties that mean the same as the limits, before those of annotations, which win.
+    fn limit_unit(&mut self, rules: &[Rule]) {
+        let Some(unit) = &mut self.unit else { return };
+        let v2 = self.dirs.iter().all(|dir| dir.version == Version::V2);
+        let mut limits = properties::accounting(v2);
+        limits.extend(properties::of(&self.writes, unit.version, properties::DEFAULT_PERIOD));
+        if !v2 {
+            limits.extend(properties::devices(rules));
+        }
+        unit.properties.splice(0..0, limits);
     }
 }
 
@@ -189,6 +218,7 @@ mod tests {
     use super::*;
     use crate::layout::{Hierarchy, Unified};
     use crate::limits;
+    use crate::systemd::Instance;
     use serde_json::{Value, json};
 
     const V1_CONTROLLERS: [&str; 13] = [
@@ -220,7 +250,7 @@ mod tests {
     fn hybrid() -> Layout {
         let v1 = V1_CONTROLLERS.into_iter().filter(|names| *names != "hugetlb").map(hierarchy).collect();
         let unified = Unified { controllers: vec!["hugetlb".into()], mount: "/sys/fs/cgroup/unified".into() };
-        Layout { v1, unified: Some(unified), withheld: None }
+        Layout { v1, unified: Some(unified), ..Layout::default() }
     }
 
     fn v2() -> Layout {
@@ -549,9 +579,34 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_has_the_limits_that_the_files_have() {
+        let instance = |user| Instance { user, version: 257, ..Instance::default() };
+        let linux =
+            json!({"cgroupsPath": "a-b.slice:p:n", "resources": {"memory": {"limit": 4096}, "pids": {"limit": 9}}});
+        let annotations =
+            json!({"org.systemd.property.TasksMax": "uint64 7", "org.systemd.property.After": "['x.service']"});
+        let spec = json!({"ociVersion": "1.3.0", "linux": linux, "annotations": annotations});
+        let spec: Spec = serde_json::from_value(spec).unwrap();
+        let layout = |base: fn() -> Layout, user| Layout { systemd: Some(instance(user)), ..base() };
+        let planned = plan(&spec, "c1", &layout(v2, false), Manager::Systemd).unwrap();
+        assert_eq!(planned.dirs[0].path, Path::new("/sys/fs/cgroup/a.slice/a-b.slice/p-n.scope"));
+        assert!(planned.device_filter.is_some());
+        let names =
+            |plan: CgroupPlan| plan.unit.unwrap().properties.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let count = |names: &[String], wanted: &str| names.iter().filter(|name| *name == wanted).count();
+        let on_v2 = names(planned);
+        // The annotation comes after the limit.
+        assert_eq!((count(&on_v2, "MemoryMax"), count(&on_v2, "TasksMax"), count(&on_v2, "DeviceAllow")), (1, 2, 0));
+        assert_eq!(on_v2.last().unwrap(), "TasksMax");
+        let on_v1 = names(plan(&spec, "c1", &layout(v1, false), Manager::Systemd).unwrap());
+        assert_eq!((count(&on_v1, "MemoryLimit"), count(&on_v1, "DeviceAllow")), (1, 1));
+        assert!(plan(&spec, "c1", &layout(hybrid, true), Manager::Systemd).is_err());
+    }
+
+    #[test]
     fn managers() {
         let docker = config(json!({"devices": [{"allow": false, "access": "rwm"}]}));
-        assert!(plan(&docker, "c1", &v2(), Manager::Systemd).is_err());
+        assert_eq!(plan(&docker, "c1", &v2(), Manager::Systemd).unwrap_err().pointer, CGROUPS_PATH);
         let disabled = plan(&docker, "c1", &v2(), Manager::Disabled).unwrap();
         assert_eq!((disabled.dirs.len(), disabled.writes.len(), disabled.warnings.len()), (0, 0, 1));
         let limited = config(json!({"pids": {"limit": 3}}));

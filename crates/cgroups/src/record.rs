@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::layout::Mode;
+use crate::systemd::Unit;
 
 /// Which interface a hierarchy speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ impl Dir {
 pub struct CgroupRecord {
     /// v1 hierarchies first, the unified one (if any) last.
     pub dirs: Vec<Dir>,
+    /// The unit that the directories belong to, if systemd made them.
+    #[serde(default)]
+    pub unit: Option<Unit>,
 }
 
 impl CgroupRecord {
@@ -117,7 +121,8 @@ mod tests {
             path: Path::new(mount).join("c"),
             made: true,
         };
-        CgroupRecord { dirs: vec![dir(&["cpu", "cpuacct"], "/cg/cpu"), dir(&["memory"], "/cg/memory")] }
+        let dirs = vec![dir(&["cpu", "cpuacct"], "/cg/cpu"), dir(&["memory"], "/cg/memory")];
+        CgroupRecord { dirs, unit: None }
     }
 
     fn below(values: &[&str]) -> Result<Vec<PathBuf>, Error> {

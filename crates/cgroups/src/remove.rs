@@ -9,12 +9,13 @@ use rustix::io::Errno;
 use crate::error::Error;
 use crate::kernfs;
 use crate::record::{CgroupRecord, Dir, Version};
+use crate::systemd::Unit;
 
 /// How long the last processes may take to leave after they were killed.
 const LIMIT: Duration = Duration::from_secs(2);
 
 impl CgroupRecord {
-    /// Removes the container's directories and those made below them, innermost first; those that existed before the
+    /// Stops the container's unit, if there is one. Removes the container's directories and those made below them, innermost first; those that existed before the
     /// container stay. What is gone already is no error.
     ///
     /// Processes are not killed: call [`kill_all`](CgroupRecord::kill_all) before.
@@ -22,8 +23,9 @@ impl CgroupRecord {
     /// # Errors
     /// The first directory that cannot be removed; the others are removed all the same.
     pub fn remove(&self) -> Result<(), Error> {
+        // systemd goes first: it would go on watching directories that are gone.
+        let mut first = self.unit.as_ref().map_or(Ok(()), Unit::stop);
         let deadline = Instant::now() + LIMIT;
-        let mut first = Ok(());
         for dir in self.dirs.iter().rev().filter(|dir| dir.made) {
             let result = remove_dir(dir, deadline);
             first = first.and(result);

@@ -21,6 +21,9 @@ impl CgroupRecord {
         let resources = self.completed(resources)?;
         self.check_usage(&resources)?;
         let lowered = writes::lower(&resources, &self.dirs, RESOURCES)?;
+        if let Some(unit) = &self.unit {
+            unit.set_limits(&lowered.writes, self.cpu_period())?;
+        }
         apply::write_limits(&self.dirs, &lowered.writes)?;
         Ok(lowered.warnings)
     }
@@ -41,6 +44,15 @@ impl CgroupRecord {
             memory.limit = current(dir, "memory.max")?;
         }
         Ok(resources)
+    }
+
+    /// The period of the CPU quota as it is now, in microseconds.
+    fn cpu_period(&self) -> Option<u64> {
+        let (dir, file) = match self.v1("cpu") {
+            Some(dir) => (dir, "cpu.cfs_period_us"),
+            None => (self.unified()?, "cpu.max"),
+        };
+        kernfs::try_read_line(&dir.join(file)).ok()?.split_ascii_whitespace().last()?.parse().ok()
     }
 
     /// The unified directory, if it is where that controller's limits are.

@@ -223,7 +223,7 @@ fn updates_go_both_ways() {
 
 /// The record of a plan whose directories are gone again.
 fn plan_record(plan: &CgroupPlan) -> CgroupRecord {
-    CgroupRecord { dirs: plan.dirs.clone() }
+    CgroupRecord { dirs: plan.dirs.clone(), unit: None }
 }
 
 #[test]

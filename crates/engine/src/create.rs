@@ -19,10 +19,12 @@ use crate::launch::{Into, Launch, LaunchPlan};
 use crate::plan::PlanOptions;
 use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, idmap, notify, process, socket};
 
+/// Init waits here for systemd to put it into its cgroup.
+pub(crate) const GATE_CGROUP: u32 = 1;
 /// Init waits here for the hooks that the runtime runs.
-pub(crate) const GATE_HOOKS: u32 = 1;
+pub(crate) const GATE_HOOKS: u32 = 2;
 /// Init is ready, and waits for the record of it to be written.
-pub(crate) const GATE_READY: u32 = 2;
+pub(crate) const GATE_READY: u32 = 3;
 /// The type of procfs (statfs(2)).
 const PROC_SUPER_MAGIC: u32 = 0x9fa0;
 
@@ -115,16 +117,7 @@ impl Runtime {
             Some(process) => process::preserved_fds(options.preserve_fds, process),
             None => options.preserve_fds,
         };
-        let mut host = HostFacts::probe(self.rootless)?;
-        if spec.process.as_ref().is_some_and(|process| process.apparmor_profile.is_some()) {
-            host.confine.apparmor_profiles = confine::apparmor_profiles();
-        }
-        if spec.linux.as_ref().is_some_and(|linux| linux.intel_rdt.is_some()) {
-            host.resctrl = resctrl::mount_point()?;
-        }
-        if host.rootless && self.cgroup_manager == cgroups::Manager::Cgroupfs {
-            host.cgroups = host.cgroups.delegated(spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref()));
-        }
+        let host = self.host(&spec)?;
         let plan = crate::plan(
             &spec,
             &host,
@@ -142,6 +135,30 @@ impl Runtime {
         let joined = namespaces::open_joins(&plan.namespaces)?;
         refuse_own_namespaces(&spec, &joined)?;
         Ok(Request { id, config, spec, plan, host, joined, options, preserve_fds, bundle, rootfs })
+    }
+
+    /// The host, as far as this container needs to know it.
+    fn host(&self, spec: &Spec) -> Result<HostFacts, Error> {
+        let linux = spec.linux.as_ref();
+        let mut host = HostFacts::probe(self.rootless)?;
+        if spec.process.as_ref().is_some_and(|process| process.apparmor_profile.is_some()) {
+            host.confine.apparmor_profiles = confine::apparmor_profiles();
+        }
+        if linux.is_some_and(|linux| linux.intel_rdt.is_some()) {
+            host.resctrl = resctrl::mount_point()?;
+        }
+        match self.cgroup_manager {
+            cgroups::Manager::Cgroupfs if host.rootless => {
+                host.cgroups = host.cgroups.delegated(linux.and_then(|linux| linux.cgroups_path.as_deref()));
+            }
+            cgroups::Manager::Systemd => {
+                // Root inside a user namespace is an ordinary user to systemd.
+                let user = host.rootless || !host.privileged;
+                host.cgroups.systemd = Some(cgroups::Instance::find(user)?);
+            }
+            _ => {}
+        }
+        Ok(host)
     }
 
     /// Makes everything, in an order in which each thing is written down before it is made.
@@ -173,6 +190,7 @@ impl Runtime {
             // By its cgroup a process is found even if the record is damaged.
             entry.journal(&[Undo::Process(init)])?;
         }
+        enter_unit(request, &cgroup, &launch)?;
         if let Some(resctrl) = &resctrl {
             resctrl.join(launch.pid)?;
         }
@@ -275,16 +293,16 @@ fn journal_root(request: &Request<'_>, entry: &mut Locked) -> Result<(), Error> 
     Ok(entry.journal(&[Undo::Mount { path: path.to_owned(), over }])?)
 }
 
-/// Writes down which cgroup will be made, then makes it.
+/// Writes down which cgroup will be made, then makes it, unless systemd is to do so.
 fn make_cgroup(request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
     let cgroup = request.plan.cgroup.record()?;
     if cgroup.dirs.is_empty() {
         return Ok(cgroup);
     }
     entry.journal(&[Undo::Cgroup(to_value(&cgroup)?)])?;
-    request.plan.cgroup.create(&cgroup)?;
-    if let Some(owner) = request.plan.cgroup_owner {
-        cgroup.delegate(owner)?;
+    if cgroup.unit.is_none() {
+        request.plan.cgroup.create(&cgroup)?;
+        delegate(request, &cgroup)?;
     }
     Ok(cgroup)
 }
@@ -302,6 +320,25 @@ fn make_resctrl(request: &Request<'_>, entry: &mut Locked) -> Result<Option<Resc
     Ok(Some(record))
 }
 
+/// Lets systemd make the cgroup around init, which waits for it at its first gate. A runtime that is killed meanwhile takes init
+/// with it, and what systemd has made is in the journal.
+fn enter_unit(request: &Request<'_>, cgroup: &CgroupRecord, launch: &Launch) -> Result<(), Error> {
+    if cgroup.unit.is_none() {
+        return Ok(());
+    }
+    launch.wait_gate(GATE_CGROUP)?;
+    request.plan.cgroup.start_unit(cgroup, launch.pid)?;
+    delegate(request, cgroup)?;
+    launch.open_gate()
+}
+
+fn delegate(request: &Request<'_>, cgroup: &CgroupRecord) -> Result<(), Error> {
+    match request.plan.cgroup_owner {
+        Some(owner) => Ok(cgroup.delegate(owner)?),
+        None => Ok(()),
+    }
+}
+
 /// Everything init does, in its order. The answer is the cgroup v2 folder that it is to be born in.
 fn emit(
     request: &Request<'_>,
@@ -312,12 +349,20 @@ fn emit(
     init_hooks: &mut Option<InitHooks>,
 ) -> Result<Option<OwnedFd>, Error> {
     let plan = &request.plan;
-    let unified = emit_cgroup(cgroup, plan.namespaces.id_maps.is_some(), b)?;
+    let unified = match cgroup.unit {
+        Some(_) => None,
+        None => emit_cgroup(cgroup, plan.namespaces.id_maps.is_some(), b)?,
+    };
     // A container's first process has no affinity of its own (config.md, "execCPUAffinity"), nor the caller's.
     confine::emit_cpus(&confine::Cpus::All, b);
     let listener = b.inherit(listener);
     let hook_io = hook_files(&plan.hooks, b, init_hooks)?;
     namespaces::emit_joins(&plan.namespaces, &request.joined, b).map_err(Error::call("a namespace's descriptor"))?;
+    if cgroup.unit.is_some() {
+        // Not earlier: the joins may end with another process in init's place.
+        b.place("cgroup");
+        b.push(Op::Gate { number: GATE_CGROUP });
+    }
     b.push(Op::NewSession);
     namespaces::emit_late(&plan.namespaces, b);
     namespaces::emit_names(&plan.namespaces, b);

@@ -35,7 +35,7 @@ fn features() -> Features {
             ("lightship.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("lightship.commit".to_owned(), env!("LIGHTSHIP_COMMIT").to_owned()),
         ]),
-        potentially_unsafe_config_annotations: None,
+        potentially_unsafe_config_annotations: Some(vec!["org.systemd.property.".to_owned()]),
     }
 }
 
@@ -43,12 +43,11 @@ fn linux() -> Linux {
     Linux {
         namespaces: names(NamespaceType::ALL),
         capabilities: names(&confine::capabilities::NAMES),
-        // The systemd manager is refused when a container is planned.
         cgroup: Some(Cgroup {
             v1: Some(true),
             v2: Some(true),
-            systemd: Some(false),
-            systemd_user: Some(false),
+            systemd: Some(true),
+            systemd_user: Some(true),
             rdma: Some(true),
         }),
         seccomp: Some(seccomp()),
