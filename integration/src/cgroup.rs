@@ -30,6 +30,11 @@ pub fn hierarchies() -> Vec<Hierarchy> {
     found
 }
 
+/// Whether the unified hierarchy is the only one of this machine.
+pub fn is_v2() -> bool {
+    hierarchies().iter().all(|hierarchy| hierarchy.controllers.is_empty())
+}
+
 /// The directories called `path` (absolute from the hierarchy's root) that exist in any hierarchy.
 pub fn directories(path: &str) -> Vec<PathBuf> {
     let all = hierarchies().into_iter().map(|hierarchy| hierarchy.mount.join(path.trim_start_matches('/')));

@@ -15,6 +15,11 @@ pub fn may_raise_limits() -> bool {
     has_capability(24)
 }
 
+/// Whether systemd runs this machine (sd_booted(3)).
+pub fn has_systemd() -> bool {
+    std::path::Path::new("/run/systemd/system").is_dir()
+}
+
 /// The address by which others reach this machine; the loopback address if it has no network.
 pub fn address() -> IpAddr {
     // Connecting a datagram socket sends nothing: it only asks the routing table for the source address.

@@ -159,6 +159,10 @@ impl CgroupPlan {
     /// Gives the unit the properties that mean the same as the limits, before those of annotations, which win.
     fn limit_unit(&mut self, rules: &[Rule]) {
         let Some(unit) = &mut self.unit else { return };
+        if unit.unit.user {
+            // Its user may attach no program, and has no devices but those that are everybody's.
+            self.device_filter = None;
+        }
         let v2 = self.dirs.iter().all(|dir| dir.version == Version::V2);
         let mut limits = properties::accounting(v2);
         limits.extend(properties::of(&self.writes, unit.version, properties::DEFAULT_PERIOD));

@@ -128,7 +128,14 @@ impl Exec<'_> {
         let init = self.container.init.as_ref().ok_or(Error::NotRunning)?;
         let (kinds, pids) = self.namespaces();
         let mut builder = ProgramBuilder::new();
-        let unified = emit_cgroup(&self.container.cgroup.below(&self.options.cgroup)?, false, &mut builder)?;
+        let cgroup = &self.container.cgroup;
+        // From a cgroup that is not the user's own it takes systemd to lead into one that is (cgroup-v2.rst, "Delegation
+        // Containment").
+        let by_systemd = cgroup.unit.as_ref().is_some_and(|unit| unit.user);
+        let unified = match by_systemd {
+            true => None,
+            false => emit_cgroup(&cgroup.below(&self.options.cgroup)?, false, &mut builder)?,
+        };
         confine::emit_cpus(&self.plan.confine.scheduling.cpus, &mut builder);
         let init_slot = builder.inherit(init.try_clone().map_err(Error::call("the pidfd of init"))?);
         let early = confine::emit_early(&self.plan.confine, &mut builder);
@@ -143,7 +150,7 @@ impl Exec<'_> {
         self.plan.emit_setup(&mut builder);
         let confine = &self.plan.confine;
         let resctrl = self.container.resctrl.as_ref();
-        let waits = confine.needs_apply() || resctrl.is_some();
+        let waits = confine.needs_apply() || resctrl.is_some() || by_systemd;
         if waits {
             builder.place("ready");
             builder.push(Op::Gate { number: create::GATE_READY });
@@ -165,6 +172,9 @@ impl Exec<'_> {
             launch.wait_gate(create::GATE_READY)?;
             launch.confine(confine)?;
             resctrl.map_or(Ok(()), |resctrl| resctrl.join(launch.pid))?;
+            if by_systemd {
+                cgroup.attach(&self.options.cgroup, launch.pid)?;
+            }
             launch.open_gate()?;
         }
         launch

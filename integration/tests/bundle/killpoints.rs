@@ -13,7 +13,7 @@ use integration::{command, host};
 
 use crate::Stage;
 
-const PEERS_LEAK: &str = "leaves cgroups or processes behind when killed in create";
+pub const PEERS_LEAK: &str = "leaves cgroups or processes behind when killed in create";
 
 pub fn scenes() -> Vec<Scene<Stage>> {
     vec![
@@ -29,7 +29,7 @@ fn long() -> bool {
 
 /// What must hold after a runtime died: force-deleting works, leaves nothing, and the id can be used again.
 #[track_caller]
-fn clears(bundle: &Bundle, point: &str) {
+pub fn clears(bundle: &Bundle, point: &str) {
     let output = bundle.verb(&["delete", "--force"]);
     assert!(output.code == 0, "killed {point}: {output}");
     let begun = Instant::now();
@@ -139,7 +139,7 @@ fn killed_in_delete(stage: &Stage) {
 
 /// Runs the runtime with `args` and kills whichever of its processes makes system call `call` for the `count`th time;
 /// whether there was such a call.
-fn killed_at(bundle: &Bundle, call: &str, count: u32, args: &[&str]) -> bool {
+pub fn killed_at(bundle: &Bundle, call: &str, count: u32, args: &[&str]) -> bool {
     let record = bundle.folder.join("strace");
     std::fs::remove_file(&record).ok();
     let traced = bundle.command(args);

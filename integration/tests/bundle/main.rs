@@ -20,6 +20,7 @@ mod seccomp_listener;
 mod selinux;
 mod start;
 mod state;
+mod systemd;
 mod verbs;
 
 use std::process::ExitCode;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         notify::scenes(),
         process_extras::scenes(),
         rootless::scenes(),
+        systemd::scenes(),
         killpoints::scenes(),
     ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |_| ())

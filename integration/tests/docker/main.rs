@@ -9,6 +9,7 @@ mod live_restore;
 mod network_modes;
 mod ports;
 mod resources;
+mod systemd_driver;
 mod verbs_exec;
 mod verbs_run;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         default_runtime::scenes(),
         build::scenes(),
         live_restore::scenes(),
+        systemd_driver::scenes(),
     ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |stage| eprintln!("{}", stage.daemon.log()))
 }

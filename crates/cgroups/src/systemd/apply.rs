@@ -1,5 +1,7 @@
 //! What systemd is asked to do: start a unit around a process, change it, stop it.
 
+use std::path::Path;
+
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
@@ -38,6 +40,23 @@ impl CgroupPlan {
     }
 }
 
+impl CgroupRecord {
+    /// Has systemd move a process into the unit, where the caller may not do so itself, or below it as in
+    /// [`below`](CgroupRecord::below) (`AttachProcessesToUnit`, systemd 238).
+    ///
+    /// # Errors
+    /// There is no unit; systemd refuses.
+    pub fn attach(&self, wanted: &[String], pid: i32) -> Result<(), Error> {
+        let unit = self.unit.as_ref().ok_or(Error::NoCgroup { action: "enter", remedy: "create it with systemd" })?;
+        let moved = self.below(wanted)?;
+        let below = moved.unified().zip(self.unified()).and_then(|(to, from)| to.strip_prefix(from).ok());
+        let below = format!("/{}", below.unwrap_or(Path::new("")).display());
+        let arguments = [unit.name.as_str().into(), below.as_str().into(), pids(pid)];
+        let attached = unit.connect("enter")?.manager("AttachProcessesToUnit", &arguments);
+        attached.map(drop).map_err(unit.failed("enter"))
+    }
+}
+
 fn move_into(dir: &Dir, pid: i32) -> Result<(), Error> {
     let file = dir.path.join("cgroup.procs");
     kernfs::write(&file, &pid.to_string()).map_err(|errno| Error::file("write", file, errno))
@@ -71,16 +90,6 @@ impl Unit {
         let until_reboot = Value::Bool(true);
         let arguments = [self.name.as_str().into(), until_reboot, listed(properties)];
         connection.manager("SetUnitProperties", &arguments).map(drop).map_err(self.failed("change"))
-    }
-
-    /// Moves a process into the unit, where the caller may not do so itself (systemd 238).
-    ///
-    /// # Errors
-    /// systemd refuses.
-    pub fn attach(&self, pid: i32) -> Result<(), Error> {
-        let arguments = [self.name.as_str().into(), "".into(), pids(pid)];
-        let attached = self.connect("enter")?.manager("AttachProcessesToUnit", &arguments);
-        attached.map(drop).map_err(self.failed("enter"))
     }
 
     /// Stops the unit, and waits until it has; one that is not there is no error.

@@ -112,17 +112,22 @@ impl Connection {
 
     /// SASL EXTERNAL with no identity of its own: the kernel tells the other end who we are, also from inside a user
     /// namespace, where our number of the user is another one (D-Bus specification, "Authentication Protocol").
+    ///
+    /// `BEGIN` goes out with a line that is answered: sd-bus, at systemd's own socket, loses sight of a message that arrives
+    /// together with `BEGIN` until another one comes.
     fn authenticate(&mut self) -> Result<(), Failure> {
         self.send(b"\0AUTH EXTERNAL\r\n")?;
-        let mut answer = self.line()?;
-        if answer.starts_with("DATA") {
-            self.send(b"DATA\r\n")?;
-            answer = self.line()?;
-        }
-        if !answer.starts_with("OK ") {
-            return Err(Failure::Odd("it does not accept this user"));
-        }
-        self.send(b"BEGIN\r\n")
+        let answer = self.line()?;
+        let is_accepted = if answer == "DATA" {
+            self.send(b"DATA\r\nBEGIN\r\n")?;
+            self.line()?.starts_with("OK ")
+        } else {
+            // systemd before 246 asks for no more. Whatever it answers will do.
+            self.send(b"NEGOTIATE_UNIX_FD\r\nBEGIN\r\n")?;
+            self.line()?;
+            answer.starts_with("OK ")
+        };
+        if is_accepted { Ok(()) } else { Err(Failure::Odd("it does not accept this user")) }
     }
 
     fn line(&mut self) -> Result<String, Failure> {
