@@ -348,7 +348,8 @@ fn below_a_cgroup_with_processes_is_refused(stage: &Stage) {
     let mut inside = Command::new("sleep").arg("1000").spawn().unwrap();
     fs::write(parent.join("cgroup.procs"), inside.id().to_string()).unwrap();
     bundle.cgroup = format!("{}/populated/{}", stage.ground.cgroup, bundle.id);
-    bundle.set("/linux/cgroupsPath", json!(bundle.cgroup)).set("/linux/resources/pids", json!({ "limit": 9 }));
+    bundle.set("/linux/cgroupsPath", json!(bundle.cgroup));
+    bundle.set("/linux/resources/memory", json!({ "limit": 64 << 20 }));
     let output = bundle.create_with(&[]).fails();
     if !stage.runtime.is_peer() {
         output.says("/linux/cgroupsPath").says("has processes of its own").says("move them");
