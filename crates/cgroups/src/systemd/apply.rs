@@ -1,7 +1,5 @@
 //! What systemd is asked to do: start a unit around a process, change it, stop it.
 
-use std::path::Path;
-
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
@@ -50,7 +48,7 @@ impl CgroupRecord {
         let unit = self.unit.as_ref().ok_or(Error::NoCgroup { action: "enter", remedy: "create it with systemd" })?;
         let moved = self.below(wanted)?;
         let below = moved.unified().zip(self.unified()).and_then(|(to, from)| to.strip_prefix(from).ok());
-        let below = format!("/{}", below.unwrap_or(Path::new("")).display());
+        let below = below.map_or_else(|| "/".to_owned(), |below| format!("/{}", below.display()));
         let arguments = [unit.name.as_str().into(), below.as_str().into(), pids(pid)];
         let attached = unit.connect("enter")?.manager("AttachProcessesToUnit", &arguments);
         attached.map(drop).map_err(unit.failed("enter"))
