@@ -3,16 +3,17 @@
 
 pub mod assembler;
 pub mod attach;
+pub mod config;
+mod container;
+mod grammar;
+mod holder;
 pub mod plan;
 pub mod programs;
 pub mod rules;
-
-mod container;
-mod holder;
 mod sockets;
 
 pub use container::Container;
 pub use holder::{Holder, Holders};
-pub use plan::NetPlan;
+pub use plan::{NetFacts, NetPlan, plan};
 pub use rules::Protocol;
 pub use sockets::{Socket, sockets};

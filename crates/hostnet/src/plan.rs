@@ -1,6 +1,10 @@
-//! From the settings to what is put in force.
+//! From the settings to what is put in force. Pure: no system call, no file, no clock.
 
-use crate::rules::{Addresses, AllowedBind, AllowedConnect, Publish};
+use std::net::IpAddr;
+
+use crate::config::{Key, Refused, Setting, Source};
+use crate::grammar;
+use crate::rules::{Addresses, AllowedBind, AllowedConnect, Publish, WantedPorts};
 
 /// Everything that is in force for a container in the host's network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,10 +19,278 @@ pub struct NetPlan {
     pub allow_connect: Option<Vec<AllowedConnect>>,
     /// Ports below 1024 need no capability.
     pub low_ports: bool,
+    /// Ports that must be free when the container is created, as the host sees them.
+    pub wanted: Vec<WantedPorts>,
     /// Failed attempts to bind a port are explained.
     pub diagnose: bool,
     /// What is received and sent is counted.
     pub counters: bool,
+    /// The counters were asked for, and are not just there as ever.
+    pub counters_asked: bool,
     /// The host's network settings cannot be changed.
     pub guard: bool,
+}
+
+/// What the plan must know of the host and of the container's place in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NetFacts {
+    /// The container shares the host's network namespace.
+    pub host_network: bool,
+    /// Major and minor version of the kernel.
+    pub kernel: (u32, u32),
+    /// The caller may load programs.
+    pub privileged: bool,
+}
+
+/// The most rules of one setting: so many fit into a program.
+const MAX_RULES: usize = 1000;
+
+/// The oldest kernel that tells a process the number of its network namespace, by which nested ones are left alone.
+const OLDEST_KERNEL: (u32, u32) = (5, 14);
+/// The oldest kernel where a program chooses the error that bind(2) fails with.
+const OLDEST_WITH_ERRORS: (u32, u32) = (5, 18);
+
+/// Decides what is in force; `None` for a container that does not share the host's network.
+///
+/// # Errors
+/// A value that is not understood or contradicts another one, a setting for another network, a kernel that is too old.
+pub fn plan(settings: &[Setting], facts: &NetFacts) -> Result<Option<NetPlan>, Refused> {
+    if !facts.host_network {
+        return refuse_other_networks(settings).map(|()| None);
+    }
+    // What nobody asked for must not keep a container from being made.
+    let able = facts.privileged && facts.kernel >= OLDEST_KERNEL;
+    let mut plan = NetPlan { diagnose: able, counters: able, ..NetPlan::default() };
+    for setting in settings {
+        plan.set(setting)?;
+    }
+    for setting in settings {
+        plan.check(setting, facts)?;
+    }
+    plan.wanted = plan.wanted_on_host();
+    Ok(Some(plan))
+}
+
+/// An argument of the runtime is for all containers, and so says nothing about this one.
+fn refuse_other_networks(settings: &[Setting]) -> Result<(), Refused> {
+    match settings.iter().find(|setting| setting.source != Source::Argument) {
+        None => Ok(()),
+        Some(setting) => Err(setting.refuse(
+            "is for containers that share the host's network, and this one does not",
+            "use --network host, or take the setting out",
+        )),
+    }
+}
+
+impl NetPlan {
+    fn set(&mut self, setting: &Setting) -> Result<(), Refused> {
+        let value = setting.value.as_str();
+        let known = match setting.key {
+            Key::Publish => grammar::publish(value).map(|value| self.publish = value),
+            Key::Address => grammar::addresses(value).map(|value| self.address = Some(value)),
+            Key::AllowBind => grammar::allow_bind(value).map(|value| self.allow_bind = Some(value)),
+            Key::AllowConnect => grammar::allow_connect(value).map(|value| self.allow_connect = Some(value)),
+            Key::Ports => grammar::wanted(value).map(|value| self.wanted = value),
+            Key::LowPorts => grammar::switch(value).map(|value| self.low_ports = value),
+            Key::Diagnose => grammar::switch(value).map(|value| self.diagnose = value),
+            Key::Counters => grammar::switch(value).map(|value| (self.counters, self.counters_asked) = (value, value)),
+            Key::Guard => grammar::switch(value).map(|value| self.guard = value),
+        };
+        known.ok_or_else(|| setting.refuse(format!("is no value of {}", setting.key.name()), setting.key.grammar()))
+    }
+
+    /// What is understood and still cannot be.
+    fn check(&self, setting: &Setting, facts: &NetFacts) -> Result<(), Refused> {
+        let rules = match setting.key {
+            Key::Publish => self.publish.rules.len(),
+            Key::AllowBind => self.allow_bind.as_ref().map_or(0, Vec::len),
+            Key::AllowConnect => self.allow_connect.as_ref().map_or(0, Vec::len),
+            _ => 0,
+        };
+        if rules > MAX_RULES {
+            let remedy = format!("use at most {MAX_RULES}, with ranges");
+            return Err(setting.refuse(format!("has {rules} rules, which are too many"), remedy));
+        }
+        if setting.key == Key::Publish {
+            self.check_publish(setting)?;
+        }
+        let oldest = self.oldest_kernel(setting.key);
+        if facts.kernel < oldest {
+            let ((major, minor), (has_major, has_minor)) = (oldest, facts.kernel);
+            let problem = format!("needs Linux {major}.{minor}, and this host runs {has_major}.{has_minor}");
+            return Err(setting.refuse(problem, "use a newer kernel, or take the setting out"));
+        }
+        Ok(())
+    }
+
+    fn check_publish(&self, setting: &Setting) -> Result<(), Refused> {
+        for (index, rule) in self.publish.rules.iter().enumerate() {
+            let others = self.publish.rules[..index].iter().filter(|other| other.protocol == rule.protocol);
+            for other in others {
+                let twice = match (rule.inside.overlaps(other.inside), rule.host.overlaps(other.host)) {
+                    (true, _) => rule.inside,
+                    (_, true) => rule.host,
+                    _ => continue,
+                };
+                let problem = format!("has port {} twice", twice.first);
+                return Err(setting.refuse(problem, "publish each port of the container once, at a port of its own"));
+            }
+            if self.address.is_some() && rule.address.is_some() {
+                let problem = "has an address, and so has the setting address";
+                return Err(setting.refuse(problem, "take one of the addresses out"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The ports that were asked for where the host sees them, and all that are published. What `auto` may move need not be
+    /// free.
+    fn wanted_on_host(&self) -> Vec<WantedPorts> {
+        let own = self.address.and_then(|own| own.v4.map(IpAddr::V4).or_else(|| own.v6.map(IpAddr::V6)));
+        let rules = &self.publish.rules;
+        let published = rules.iter().map(|rule| WantedPorts {
+            address: rule.address.or(own),
+            ports: rule.host,
+            protocol: rule.protocol,
+        });
+        let moved = |wanted: &&WantedPorts| {
+            self.publish.auto
+                || rules.iter().any(|rule| rule.protocol == wanted.protocol && rule.inside.overlaps(wanted.ports))
+        };
+        let others = self.wanted.iter().filter(|wanted| !moved(wanted));
+        others.map(|wanted| WantedPorts { address: own, ..*wanted }).chain(published).collect()
+    }
+
+    /// The oldest kernel that can do what a key asks for.
+    fn oldest_kernel(&self, key: Key) -> (u32, u32) {
+        let ipv6 = |address: Option<IpAddr>| address.is_some_and(|address| address.is_ipv6());
+        match key {
+            Key::Address => OLDEST_WITH_ERRORS,
+            Key::Publish if self.publish.rules.iter().any(|rule| ipv6(rule.address)) => OLDEST_WITH_ERRORS,
+            Key::Ports | Key::Diagnose | Key::Guard => (0, 0),
+            _ => OLDEST_KERNEL,
+        }
+    }
+
+    /// The plan without what is in force only as long as the kernel can do it.
+    #[must_use]
+    pub fn essential(&self) -> NetPlan {
+        NetPlan { diagnose: false, counters: self.counters_asked, ..self.clone() }
+    }
+
+    /// Whether it takes programs at all.
+    #[must_use]
+    pub fn takes_programs(&self) -> bool {
+        let nothing = NetPlan { wanted: self.wanted.clone(), ..NetPlan::default() };
+        *self != nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: NetFacts = NetFacts { host_network: true, kernel: (6, 1), privileged: true };
+
+    fn setting(key: Key, value: &str, source: Source) -> Setting {
+        Setting { key, value: value.to_owned(), source }
+    }
+
+    fn planned(settings: &[(Key, &str)], facts: &NetFacts) -> Result<NetPlan, String> {
+        let settings: Vec<_> = settings.iter().map(|(key, value)| setting(*key, value, Source::Annotation)).collect();
+        plan(&settings, facts).map(Option::unwrap_or_default).map_err(|refused| refused.to_string())
+    }
+
+    #[test]
+    fn without_settings_there_are_counters_and_the_diagnosis_as_far_as_possible() {
+        let plan = planned(&[], &HOST).unwrap();
+        assert_eq!(plan, NetPlan { diagnose: true, counters: true, ..NetPlan::default() });
+        assert!(!plan.essential().takes_programs());
+        for facts in [NetFacts { privileged: false, ..HOST }, NetFacts { kernel: (5, 13), ..HOST }] {
+            assert!(!planned(&[], &facts).unwrap().takes_programs());
+        }
+    }
+
+    #[test]
+    fn every_key_has_its_place_in_the_plan() {
+        let plan = planned(
+            &[
+                (Key::Publish, "8080:80"),
+                (Key::Address, "127.0.0.4"),
+                (Key::AllowBind, "80"),
+                (Key::AllowConnect, "none"),
+                (Key::LowPorts, "on"),
+                (Key::Ports, "443"),
+                (Key::Diagnose, "off"),
+                (Key::Counters, "on"),
+                (Key::Guard, "on"),
+            ],
+            &HOST,
+        )
+        .unwrap();
+        assert_eq!((plan.publish.rules.len(), plan.allow_bind.as_ref().map(Vec::len)), (1, Some(1)));
+        assert!(plan.address.is_some() && plan.allow_connect == Some(Vec::new()));
+        assert!(plan.low_ports && plan.guard && !plan.diagnose && plan.counters_asked);
+        let wanted: Vec<u16> = plan.wanted.iter().map(|wanted| wanted.ports.first).collect();
+        assert_eq!(wanted, [443, 8080]);
+        assert_eq!(plan.essential(), plan);
+    }
+
+    #[test]
+    fn wanted_ports_are_those_of_the_host() {
+        let wanted = |settings: &[(Key, &str)]| -> Vec<(Option<IpAddr>, u16)> {
+            planned(settings, &HOST).unwrap().wanted.iter().map(|wanted| (wanted.address, wanted.ports.first)).collect()
+        };
+        let own = Some([127, 0, 0, 4].into());
+        assert_eq!(wanted(&[(Key::Ports, "80,443"), (Key::Publish, "8080:80")]), [(None, 443), (None, 8080)]);
+        assert_eq!(wanted(&[(Key::Ports, "80"), (Key::Address, "127.0.0.4")]), [(own, 80)]);
+        assert_eq!(wanted(&[(Key::Ports, "80"), (Key::Publish, "auto,8443:443")]), [(None, 8443)]);
+    }
+
+    #[test]
+    fn a_value_that_is_not_understood_is_refused_with_the_grammar() {
+        for key in Key::ALL {
+            let refused = planned(&[(key, "?")], &HOST).unwrap_err();
+            assert!(refused.contains(&format!("\"?\" is no value of {}", key.name())), "{refused}");
+            assert!(refused.contains(key.grammar()), "{refused}");
+        }
+    }
+
+    #[test]
+    fn ports_are_published_once() {
+        let refused = |value: &str| planned(&[(Key::Publish, value)], &HOST).unwrap_err();
+        assert!(refused("80:80,81:80").contains("has port 80 twice"));
+        assert!(refused("80:80,80:81").contains("has port 80 twice"));
+        assert!(refused("80-90:80-90,1085:85").contains("has port 85 twice"));
+        assert!(planned(&[(Key::Publish, "80:80,80:80/udp")], &HOST).is_ok());
+        let both = [(Key::Publish, "127.0.0.1:80:80"), (Key::Address, "127.0.0.4")];
+        assert!(planned(&both, &HOST).unwrap_err().contains("take one of the addresses out"));
+    }
+
+    #[test]
+    fn too_many_rules_are_refused() {
+        let list = |count: usize| (1..=count).map(|port| port.to_string()).collect::<Vec<_>>().join(",");
+        assert!(planned(&[(Key::AllowBind, &list(MAX_RULES))], &HOST).is_ok());
+        assert!(planned(&[(Key::AllowBind, &list(MAX_RULES + 1))], &HOST).unwrap_err().contains("1001 rules"));
+    }
+
+    #[test]
+    fn an_old_kernel_is_named() {
+        let old = NetFacts { kernel: (5, 15), ..HOST };
+        assert!(planned(&[(Key::Publish, "80:80")], &old).is_ok());
+        for setting in [(Key::Address, "127.0.0.4"), (Key::Publish, "[::1]:80:80")] {
+            let refused = planned(&[setting], &old).unwrap_err();
+            assert!(refused.contains("needs Linux 5.18, and this host runs 5.15"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn another_network_has_no_use_for_settings_of_its_own() {
+        let bridged = NetFacts { host_network: false, ..HOST };
+        for source in [Source::Annotation, Source::Environment] {
+            let refused = plan(&[setting(Key::Publish, "80:80", source)], &bridged).unwrap_err().to_string();
+            assert!(refused.contains("is for containers that share the host's network"), "{refused}");
+        }
+        assert_eq!(plan(&[setting(Key::Publish, "80:80", Source::Argument)], &bridged), Ok(None));
+    }
 }

@@ -126,3 +126,14 @@ pub(crate) fn merged(ranges: impl Iterator<Item = PortRange>) -> Vec<PortRange> 
     }
     merged
 }
+
+/// Ports that must be free when the container is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedPorts {
+    /// The address where they must be free, instead of all.
+    pub address: Option<IpAddr>,
+    /// The ports.
+    pub ports: PortRange,
+    /// Of which protocol.
+    pub protocol: Protocol,
+}

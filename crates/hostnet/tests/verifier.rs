@@ -106,6 +106,7 @@ fn everything_at_once() {
         diagnose: true,
         counters: true,
         guard: true,
+        ..NetPlan::default()
     };
     // Twelve of sockets, two for successful binds, two that count, and the guard.
     let count = accept("everything", &plan);
