@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use cgroups::Manager;
 use clap::{Arg, ArgMatches};
+use hostnet::config::Key;
 use rustix::fs::Mode;
 
 use crate::args::{option, path, path_option, switch, text};
 use crate::{Error, log};
 use engine::{Rootless, Runtime};
+
+/// The part of the help about [`Key`].
+const NETWORK: &str = "Containers in the host's network";
 
 /// What applies to every command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct Global {
     pub root: Option<PathBuf>,
     /// Who makes the cgroups.
     pub cgroup_manager: Manager,
+    /// Settings for containers in the host's network.
+    pub network: Vec<(Key, String)>,
     /// Whether cgroup errors of an unprivileged caller are ignored.
     pub rootless: Rootless,
 }
@@ -29,6 +35,7 @@ pub(crate) fn arguments() -> Vec<Arg> {
         option("rootless", "WHEN", "whether to act without root's privileges").value_parser(["true", "false", "auto"]),
         path_option("criu", "accepted and ignored: criu is found in PATH").hide(true),
     ];
+    arguments.extend(Key::ALL.map(|key| option(key.argument(), "VALUE", key.about()).help_heading(NETWORK)));
     arguments.extend(log::arguments());
     arguments
 }
@@ -36,8 +43,10 @@ pub(crate) fn arguments() -> Vec<Arg> {
 impl From<&ArgMatches> for Global {
     fn from(arguments: &ArgMatches) -> Self {
         let systemd = arguments.get_flag("systemd-cgroup");
+        let network = |key: Key| Some((key, text(arguments, key.argument())?.to_owned()));
         Self {
             root: path(arguments, "root"),
+            network: Key::ALL.into_iter().filter_map(network).collect(),
             cgroup_manager: match text(arguments, "cgroup-manager") {
                 Some("disabled") => Manager::Disabled,
                 Some("systemd") => Manager::Systemd,
@@ -58,7 +67,8 @@ impl Global {
     #[must_use]
     pub fn runtime(&self) -> Runtime {
         let root = self.root.clone().unwrap_or_else(default_root);
-        Runtime { root, cgroup_manager: self.cgroup_manager, rootless: self.rootless }
+        let network = self.network.clone();
+        Runtime { root, cgroup_manager: self.cgroup_manager, rootless: self.rootless, network }
     }
 
     /// The runtime for a command that makes a container. A default root below XDG_RUNTIME_DIR gets the sticky bit,

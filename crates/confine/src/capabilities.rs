@@ -65,6 +65,16 @@ pub struct Sets {
     pub ambient: u64,
 }
 
+impl Sets {
+    /// Takes capabilities out of every set.
+    pub fn remove(&mut self, capabilities: u64) {
+        let Sets { bounding, effective, permitted, inheritable, ambient } = self;
+        for set in [bounding, effective, permitted, inheritable, ambient] {
+            *set &= !capabilities;
+        }
+    }
+}
+
 /// The number of a capability, by its name with or without `CAP_`, in any case.
 pub fn number(name: &str) -> Option<u32> {
     let upper = name.to_ascii_uppercase();

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use cgroups::CgroupRecord;
+use hostnet::NetRecord;
 use resctrl::ResctrlRecord;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
@@ -22,6 +23,8 @@ pub(crate) struct Container {
     pub(crate) cgroup: CgroupRecord,
     /// Its resctrl groups.
     pub(crate) resctrl: Option<ResctrlRecord>,
+    /// What is in force in the host's network, if it shares that.
+    pub(crate) network: Option<NetRecord>,
     /// The init process, if it is alive.
     pub(crate) init: Option<OwnedFd>,
 }
@@ -60,11 +63,12 @@ impl Container {
         };
         let cgroup = serde_json::from_value(record.cgroup.clone()).map_err(damaged("cgroup"))?;
         let resctrl = record.resctrl.clone().map(serde_json::from_value).transpose().map_err(damaged("resctrl"))?;
+        let network = record.network.clone().map(serde_json::from_value).transpose().map_err(damaged("network"))?;
         let init = match &record.init {
             Some(init) => init.alive()?,
             None => None,
         };
-        Ok(Container { record, cgroup, resctrl, init })
+        Ok(Container { record, cgroup, resctrl, network, init })
     }
 
     /// Derived from the process, its start time, the program it executes, and its cgroup.

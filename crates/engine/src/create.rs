@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cgroups::CgroupRecord;
+use hostnet::NetRecord;
 use namespaces::Joined;
 use program::{Op, ProgramBuilder, Resolve, Slot};
 use resctrl::ResctrlRecord;
@@ -16,6 +17,7 @@ use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, St
 use crate::container::{Container, state_of};
 use crate::hooks::{self, InitHooks};
 use crate::launch::{Into, Launch, LaunchPlan};
+use crate::network::{self, HostNetwork};
 use crate::plan::PlanOptions;
 use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, idmap, notify, process, socket};
 
@@ -62,6 +64,7 @@ pub(crate) struct Request<'a> {
     config: Vec<u8>,
     pub(crate) spec: Spec,
     pub(crate) plan: ContainerPlan,
+    network: Option<HostNetwork>,
     host: HostFacts,
     joined: Vec<Joined>,
     options: &'a CreateOptions,
@@ -118,7 +121,7 @@ impl Runtime {
             None => options.preserve_fds,
         };
         let host = self.host(&spec)?;
-        let plan = crate::plan(
+        let mut plan = crate::plan(
             &spec,
             &host,
             &PlanOptions {
@@ -134,7 +137,8 @@ impl Runtime {
         plan.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let joined = namespaces::open_joins(&plan.namespaces)?;
         refuse_own_namespaces(&spec, &joined)?;
-        Ok(Request { id, config, spec, plan, host, joined, options, preserve_fds, bundle, rootfs })
+        let network = network::plan(&spec, &self.network, &host, &joined, &mut plan)?;
+        Ok(Request { id, config, spec, plan, network, host, joined, options, preserve_fds, bundle, rootfs })
     }
 
     /// The host, as far as this container needs to know it.
@@ -171,6 +175,8 @@ impl Runtime {
         journal_root(request, entry)?;
         let resctrl = make_resctrl(request, entry)?;
         let cgroup = make_cgroup(request, entry)?;
+        // Before init is born in it: a socket is under the programs that are there when it is used, but what was done is done.
+        let network = request.network.as_ref().map(|network| network.attach(&cgroup)).transpose()?;
         let listener = socket::listen(entry)?;
         entry.write(CONFIG, &request.config)?;
         notify::make_folder(&request.spec, entry)?;
@@ -195,7 +201,7 @@ impl Runtime {
             resctrl.join(launch.pid)?;
         }
         move_net_devices(request, launch.pid)?;
-        let record = request.record(&cgroup, resctrl.as_ref(), init)?;
+        let record = request.record(&cgroup, resctrl.as_ref(), network.as_ref(), init)?;
         run_hooks(request, &record, &launch, &mut init_hooks)?;
         if let Err(error) = launch.wait_gate(GATE_READY) {
             return Err(match init_hooks {
@@ -211,7 +217,7 @@ impl Runtime {
         hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
         launch.keep();
         let pidfd = || launch.pidfd.try_clone().map_err(Error::call("the pidfd"));
-        Ok((Container { record, cgroup, resctrl, init: Some(pidfd()?) }, pidfd()?))
+        Ok((Container { record, cgroup, resctrl, network, init: Some(pidfd()?) }, pidfd()?))
     }
 }
 
@@ -220,6 +226,7 @@ impl Request<'_> {
         &self,
         cgroup: &CgroupRecord,
         resctrl: Option<&ResctrlRecord>,
+        network: Option<&NetRecord>,
         init: InitProcess,
     ) -> Result<Record, Error> {
         Ok(Record {
@@ -234,6 +241,7 @@ impl Request<'_> {
             init: Some(init),
             cgroup: to_value(cgroup)?,
             resctrl: resctrl.map(to_value).transpose()?,
+            network: network.map(to_value).transpose()?,
             keyring: self.plan.process.confine.keyring.clone(),
         })
     }

@@ -43,6 +43,12 @@ pub enum Error {
     /// What its process may do.
     #[error(transparent)]
     Confine(#[from] confine::Error),
+    /// Its settings of host networking.
+    #[error(transparent)]
+    Network(#[from] hostnet::config::Refused),
+    /// What is in force in the host's network.
+    #[error(transparent)]
+    Attach(#[from] hostnet::attach::Error),
     /// The container's namespaces.
     #[error(transparent)]
     Namespace(#[from] namespaces::Error),

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Error, Runtime, launch};
+use crate::{Error, Runtime, launch, network};
 
 impl Runtime {
     /// What the container's cgroup has counted, in the shape of runc's `events --stats`.
@@ -24,6 +24,9 @@ impl Runtime {
         let mut data = to_value(container.cgroup.stats()?)?;
         if let Some(resctrl) = &container.resctrl {
             data["intel_rdt"] = to_value(resctrl.stats()?)?;
+        }
+        if let Some(interfaces) = network::statistics(&container)? {
+            data["network_interfaces"] = interfaces;
         }
         Ok(json!({ "type": "stats", "id": id, "data": data }))
     }

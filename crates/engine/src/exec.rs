@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hostnet::NetRecord;
 use program::{Op, ProgramBuilder, Resolve, Slot};
 use rustix::fs::{Mode, OFlags};
 use spec::{ConsoleSize, Linux, NamespaceType, Process, Spec, Status};
@@ -12,6 +13,7 @@ use spec::{ConsoleSize, Linux, NamespaceType, Process, Spec, Status};
 use crate::container::Container;
 use crate::create::emit_cgroup;
 use crate::launch::{self, Into, IntoPids, Launch, LaunchPlan};
+use crate::network::GUARDED_CAPABILITIES;
 use crate::plan::plan_process;
 use crate::process::{self, ProcessPlan};
 use crate::terminal::Foreground;
@@ -89,8 +91,11 @@ impl Runtime {
             host.confine.apparmor_profiles = confine::apparmor_profiles();
         }
         let linux = spec.linux.clone().unwrap_or_default();
-        let plan = plan_process(&process, &linux, &host, container.record.keyring.clone(), self.filter(&linux)?)
+        let mut plan = plan_process(&process, &linux, &host, container.record.keyring.clone(), self.filter(&linux)?)
             .map_err(|refusal| in_process(&refusal))?;
+        if container.network.as_ref().is_some_and(NetRecord::guards) {
+            plan.confine.capabilities.remove(GUARDED_CAPABILITIES);
+        }
         plan.confine.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         Exec { container: &container, spec: &spec, linux: &linux, host: &host, plan, preserve_fds, options }.run()
     }

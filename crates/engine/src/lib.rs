@@ -19,6 +19,7 @@ mod kill;
 mod launch;
 mod list;
 mod listener;
+mod network;
 mod notify;
 mod pause;
 mod plan;
@@ -41,6 +42,7 @@ pub use error::Error;
 pub use exec::{ExecOptions, UserSpec};
 pub use host::HostFacts;
 pub use list::Listed;
+pub use network::NetworkDocument;
 pub use plan::{ContainerPlan, PlanOptions, plan};
 pub use ports::{Change, Port};
 pub use run::RunOptions;
@@ -60,7 +62,7 @@ pub enum Rootless {
 }
 
 /// A runtime: where its containers are recorded, and how it makes their cgroups.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Runtime {
     /// The state root (`--root`).
     pub root: PathBuf,
@@ -68,4 +70,6 @@ pub struct Runtime {
     pub cgroup_manager: cgroups::Manager,
     /// `--rootless`.
     pub rootless: Rootless,
+    /// `--net-KEY=VALUE`: settings for all containers in the host's network.
+    pub network: Vec<(hostnet::config::Key, String)>,
 }

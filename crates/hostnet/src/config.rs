@@ -43,19 +43,41 @@ impl Key {
         Key::Guard,
     ];
 
-    /// The name in annotations and arguments.
+    /// The name of the runtime's argument, without its dashes.
+    #[must_use]
+    pub fn argument(self) -> &'static str {
+        match self {
+            Key::Publish => "net-publish",
+            Key::Address => "net-address",
+            Key::AllowBind => "net-allow-bind",
+            Key::AllowConnect => "net-allow-connect",
+            Key::LowPorts => "net-low-ports",
+            Key::Ports => "net-ports",
+            Key::Diagnose => "net-diagnose",
+            Key::Counters => "net-counters",
+            Key::Guard => "net-guard",
+        }
+    }
+
+    /// The name by itself, as in annotations.
     #[must_use]
     pub fn name(self) -> &'static str {
+        self.argument().trim_start_matches("net-")
+    }
+
+    /// What it does, in one line.
+    #[must_use]
+    pub fn about(self) -> &'static str {
         match self {
-            Key::Publish => "publish",
-            Key::Address => "address",
-            Key::AllowBind => "allow-bind",
-            Key::AllowConnect => "allow-connect",
-            Key::LowPorts => "low-ports",
-            Key::Ports => "ports",
-            Key::Diagnose => "diagnose",
-            Key::Counters => "counters",
-            Key::Guard => "guard",
+            Key::Publish => "ports that the host sees elsewhere",
+            Key::Address => "the addresses that containers are confined to",
+            Key::AllowBind => "all ports that may be bound",
+            Key::AllowConnect => "all that may be connected and sent to",
+            Key::LowPorts => "whether ports below 1024 need no capability",
+            Key::Ports => "ports that must be free at create",
+            Key::Diagnose => "whether failed attempts to bind a port are explained [default: on]",
+            Key::Counters => "whether traffic is counted [default: on]",
+            Key::Guard => "whether the host's network settings are out of reach",
         }
     }
 
@@ -102,6 +124,18 @@ pub enum Source {
     Environment,
 }
 
+impl Source {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Annotation => "annotation",
+            Source::Argument => "argument",
+            Source::Environment => "environment",
+        }
+    }
+}
+
 /// A key with its value, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
@@ -125,7 +159,6 @@ pub enum Refused {
 }
 
 const ANNOTATION: &str = "io.lightship.net.";
-const ARGUMENT: &str = "--net-";
 const VARIABLE: &str = "LIGHTSHIP_NET_";
 
 impl Setting {
@@ -140,7 +173,8 @@ impl Setting {
                 Refusal::new(pointer, format!("{value:?} {problem}"), remedy).into()
             }
             Source::Argument => {
-                Refused::Argument(Refusal::new(format!("{ARGUMENT}{name}"), format!("{value:?} {problem}"), remedy))
+                let pointer = format!("--{}", key.argument());
+                Refused::Argument(Refusal::new(pointer, format!("{value:?} {problem}"), remedy))
             }
             Source::Environment => {
                 let variable = key.variable();
@@ -150,7 +184,7 @@ impl Setting {
     }
 }
 
-/// The setting of each key that counts. `arguments` are names without their prefix, and values.
+/// The setting of each key that counts. `arguments` are those of the runtime.
 ///
 /// # Errors
 /// An unknown key, or a value that its source must not give.

@@ -9,11 +9,13 @@ mod grammar;
 mod holder;
 pub mod plan;
 pub mod programs;
+mod record;
 pub mod rules;
 mod sockets;
 
 pub use container::Container;
 pub use holder::{Holder, Holders};
 pub use plan::{NetFacts, NetPlan, plan};
+pub use record::NetRecord;
 pub use rules::Protocol;
 pub use sockets::{Socket, sockets};

@@ -35,6 +35,9 @@ pub struct Record {
     /// What the resctrl crate wrote down about the container's groups, if it has any. Opaque here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resctrl: Option<serde_json::Value>,
+    /// What the hostnet crate wrote down, of a container in the host's network. Opaque here.
+    #[serde(default)]
+    pub network: Option<serde_json::Value>,
     /// The name of the container's session keyring; without one it shares its creator's.
     #[serde(default)]
     pub keyring: Option<String>,

@@ -7,6 +7,7 @@ pub mod exec;
 mod features;
 mod kill;
 mod list;
+mod net;
 mod pause;
 mod ports;
 mod ps;
@@ -49,6 +50,7 @@ pub const VERBS: &[Verb] = &[
     resume::VERB,
     update::VERB,
     events::VERB,
+    net::VERB,
     ports::VERB,
     spec::VERB,
     features::VERB,

@@ -34,8 +34,7 @@ impl Bundle {
             std::os::unix::fs::symlink("busybox", folder.join("rootfs/bin").join(name)).unwrap();
         }
         let config = configuration(script, &format!("/lightship-{id}"));
-        let runtime =
-            Runtime { root: folder.join("state"), cgroup_manager: Default::default(), rootless: Default::default() };
+        let runtime = Runtime { root: folder.join("state"), ..Runtime::default() };
         Bundle { id, folder, config, runtime }
     }
 

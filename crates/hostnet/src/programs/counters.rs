@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use serde::Serialize;
 use sys::bpf::{Hook, Instruction, Map, MapKind};
 
 use super::find_map;
@@ -17,7 +18,7 @@ const MAP: &str = "ls_traffic";
 const VALUE_SIZE: usize = 16;
 
 /// What went one way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     /// Bytes, with the headers of IP and above.
     pub bytes: u64,
@@ -26,7 +27,7 @@ pub struct Traffic {
 }
 
 /// What a container's sockets have received and sent since it was created, loopback included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// What has reached its sockets.
     pub received: Traffic,

@@ -94,6 +94,7 @@ pub fn record(name: &str) -> Record {
         init: Some(InitProcess { pid: 4_000_000, start_time: 1 }),
         cgroup: serde_json::json!({"dirs": []}),
         resctrl: None,
+        network: None,
         keyring: None,
     }
 }

@@ -85,7 +85,8 @@ impl Map {
         };
         // SAFETY: the attributes are those of BPF_MAP_CREATE and hold no pointers.
         let fd = unsafe { bpf_fd(MAP_CREATE, &mut args) }?;
-        Map::of(fd)
+        let (key_size, value_size) = (key_size as usize, value_size as usize);
+        Ok(Map { fd, kind: kind as u32, key_size, value_size, entries, name: args.name })
     }
 
     /// The map with an id.
@@ -103,20 +104,8 @@ impl Map {
         let mut info = MapInfo::default();
         // SAFETY: `info` begins as the kernel's `struct bpf_map_info` and holds no pointers.
         unsafe { object_info(&fd, &mut info) }?;
-        // What the kernel copies for one key: the values of all possible CPUs, each on 8 bytes.
-        let value_size = info.value_size as usize;
-        let value_size = match info.map_type == MapKind::PerCpuArray as u32 {
-            true => value_size.next_multiple_of(8) * possible_cpus()?,
-            false => value_size,
-        };
-        Ok(Map {
-            fd,
-            kind: info.map_type,
-            key_size: info.key_size as usize,
-            value_size,
-            entries: info.max_entries,
-            name: info.name,
-        })
+        let (key_size, value_size) = (info.key_size as usize, info.value_size as usize);
+        Ok(Map { fd, kind: info.map_type, key_size, value_size, entries: info.max_entries, name: info.name })
     }
 
     /// The name that it was made with.
@@ -143,7 +132,7 @@ impl Map {
     /// # Errors
     /// A key of another size, or what bpf(2) answers.
     pub fn lookup(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let mut value = vec![0; self.value_size];
+        let mut value = vec![0; self.copied_size()?];
         let mut args = self.element(key, value.as_mut_ptr() as u64)?;
         // SAFETY: the attributes are those of BPF_MAP_LOOKUP_ELEM; `key` and `value` have the sizes that the map says.
         match unsafe { bpf(MAP_LOOKUP_ELEM, &mut args) } {
@@ -158,13 +147,21 @@ impl Map {
     /// # Errors
     /// A key or value of another size, or what bpf(2) answers.
     pub fn update(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
-        if value.len() != self.value_size {
+        if value.len() != self.copied_size()? {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let mut args = self.element(key, value.as_ptr() as u64)?;
         // SAFETY: the attributes are those of BPF_MAP_UPDATE_ELEM; `key` and `value`, which are only read, have the sizes
         // that the map says.
         unsafe { bpf(MAP_UPDATE_ELEM, &mut args) }.map(drop)
+    }
+
+    /// What the kernel copies for one key: of a per-CPU map the values of all possible CPUs, each on 8 bytes.
+    fn copied_size(&self) -> io::Result<usize> {
+        match self.is(MapKind::PerCpuArray) {
+            true => Ok(self.value_size.next_multiple_of(8) * possible_cpus()?),
+            false => Ok(self.value_size),
+        }
     }
 
     fn element(&self, key: &[u8], value: u64) -> io::Result<ElementArgs> {

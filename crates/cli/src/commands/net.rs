@@ -1,0 +1,76 @@
+//! `lightship net`: a container's network, its settings in force and its traffic, on one page.
+
+use std::fmt::Write;
+
+use clap::{ArgMatches, Command};
+use engine::NetworkDocument;
+
+use super::Verb;
+use crate::args::{container_id, id, switch};
+use crate::global::Global;
+use crate::{Error, output};
+
+pub(super) const VERB: Verb = Verb { name: "net", about: "print what a container's network is", arguments, run };
+
+fn arguments(command: Command) -> Command {
+    command.arg(switch("json", "print it as JSON")).arg(id())
+}
+
+fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
+    let network = global.runtime().network(container_id(arguments))?;
+    if arguments.get_flag("json") {
+        output::print_json(&network)?;
+    } else {
+        output::print(page(&network).as_bytes())?;
+    }
+    Ok(0)
+}
+
+fn page(network: &NetworkDocument) -> String {
+    let mut page = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(page, "{name:<12}{value}");
+    };
+    line("mode", &format!("{} ({})", network.mode, network.found));
+    if let Some(path) = &network.path {
+        line("path", &path.display().to_string());
+    }
+    line("interfaces", &network.interfaces.join(" "));
+    for setting in &network.settings {
+        line("setting", &format!("{}={} ({})", setting.key.name(), setting.value, setting.source.name()));
+    }
+    if let Some(counters) = &network.counters {
+        for (name, traffic) in [("received", counters.received), ("sent", counters.sent)] {
+            line(name, &format!("{} bytes, {} packets", traffic.bytes, traffic.packets));
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hostnet::config::{Key, Setting, Source};
+    use hostnet::programs::{Counters, Traffic};
+
+    #[test]
+    fn the_page_has_a_line_for_each_fact() {
+        let traffic = Traffic { bytes: 1234, packets: 5 };
+        let network = NetworkDocument {
+            id: "web".into(),
+            mode: "host",
+            found: "config.json has no network namespace",
+            path: None,
+            interfaces: vec!["lo".into(), "eth0".into()],
+            settings: vec![Setting { key: Key::Publish, value: "8080:80".into(), source: Source::Environment }],
+            counters: Some(Counters { received: traffic, sent: Traffic::default() }),
+        };
+        let expected = "mode        host (config.json has no network namespace)\n\
+                        interfaces  lo eth0\n\
+                        setting     publish=8080:80 (environment)\n\
+                        received    1234 bytes, 5 packets\n\
+                        sent        0 bytes, 0 packets\n";
+        assert_eq!(page(&network), expected);
+    }
+}

@@ -1,0 +1,182 @@
+//! A container in the host's network: what its settings ask for, put in force on its cgroup, and looked at again later.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use cgroups::{CgroupRecord, Version};
+use hostnet::config::{self, Key, Setting};
+use hostnet::programs::Counters;
+use hostnet::{NetFacts, NetPlan, NetRecord};
+use namespaces::Joined;
+use rustix::fs::{Mode, OFlags};
+use serde::Serialize;
+use serde_json::{Value, json};
+use spec::{NetworkMode, Refusal, Spec};
+
+use crate::container::Container;
+use crate::{ContainerPlan, Error, HostFacts, Runtime};
+
+/// CAP_NET_ADMIN and CAP_NET_RAW: with them the host's interfaces, routes and filters can be changed, and its packets read.
+pub(crate) const GUARDED_CAPABILITIES: u64 = 1 << 12 | 1 << 13;
+
+/// What is decided for a container that shares the host's network.
+pub(crate) struct HostNetwork {
+    settings: Vec<Setting>,
+    plan: NetPlan,
+}
+
+/// Decides; `None` for a container with another network. A guard takes capabilities from the container's plan.
+///
+/// # Errors
+/// What the settings ask for cannot be, or the configuration would change the host's own network.
+pub(crate) fn plan(
+    spec: &Spec,
+    arguments: &[(Key, String)],
+    host: &HostFacts,
+    joined: &[Joined],
+    container: &mut ContainerPlan,
+) -> Result<Option<HostNetwork>, Error> {
+    let settings = config::read(spec, arguments)?;
+    let host_network = container.namespaces.host_network(joined);
+    let facts = NetFacts { host_network, kernel: host.kernel, privileged: host.privileged };
+    let Some(plan) = hostnet::plan(&settings, &facts)? else { return Ok(None) };
+    refuse_host_sysctls(container)?;
+    if plan.guard {
+        container.process.confine.capabilities.remove(GUARDED_CAPABILITIES);
+    }
+    Ok(Some(HostNetwork { settings, plan }))
+}
+
+/// Parameters below `net` belong to a network namespace, and here that is the host's.
+fn refuse_host_sysctls(container: &ContainerPlan) -> Result<(), Refusal> {
+    match container.sysctls.iter().find(|(file, _)| file.starts_with("net/")) {
+        None => Ok(()),
+        Some((file, _)) => Err(Refusal::new(
+            format!("/linux/sysctl/{}", file.replace('/', ".")),
+            "would change the host's own network, which the container shares",
+            "set it on the host, or give the container a network of its own",
+        )),
+    }
+}
+
+impl HostNetwork {
+    /// Puts the plan in force, before anything runs in the cgroup. What nobody asked for, and cannot be had, is left out with a
+    /// warning.
+    ///
+    /// # Errors
+    /// What was asked for cannot be had.
+    pub(crate) fn attach(&self, cgroup: &CgroupRecord) -> Result<NetRecord, Error> {
+        let essential = self.plan.essential();
+        let record = |extras| NetRecord { settings: self.settings.clone(), extras };
+        let Some(directory) = directory(cgroup)? else {
+            return if essential.takes_programs() { Err(no_directory()) } else { Ok(record(false)) };
+        };
+        match hostnet::attach::apply(&self.plan, &directory) {
+            Ok(()) => Ok(record(self.plan != essential)),
+            Err(error) if self.plan != essential => {
+                log::warn!("without counters and diagnosis: {error}");
+                hostnet::attach::apply(&essential, &directory)?;
+                Ok(record(false))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A container's network.
+#[derive(Clone, Debug, Serialize)]
+pub struct NetworkDocument {
+    /// The container's id.
+    pub id: String,
+    /// `host`, `own`, or `joined` for one that exists beside the container.
+    pub mode: &'static str,
+    /// How that was found.
+    pub found: &'static str,
+    /// The namespace's path in config.json, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// The names of the interfaces, as long as the container runs.
+    pub interfaces: Vec<String>,
+    /// The settings in force.
+    pub settings: Vec<Setting>,
+    /// What was received and sent, where that is counted.
+    pub counters: Option<Counters>,
+}
+
+impl Runtime {
+    /// What a container's network is and what is in force there.
+    ///
+    /// # Errors
+    /// There is no such container, or its record is damaged.
+    pub fn network(&self, id: &str) -> Result<NetworkDocument, Error> {
+        let (entry, container) = self.find(id)?;
+        let (mode, found, path) = match (container.spec(&entry)?.network_mode(), container.network.is_some()) {
+            (NetworkMode::Host, _) => ("host", "config.json has no network namespace", None),
+            (NetworkMode::Join(path), true) => {
+                ("host", "the path in config.json is the host's own namespace", Some(path))
+            }
+            (NetworkMode::Join(path), false) => {
+                ("joined", "config.json has the path of a network namespace", Some(path))
+            }
+            (NetworkMode::New, _) => ("own", "config.json asks for a new network namespace", None),
+        };
+        let pid = container.init.as_ref().and(container.record.init.as_ref()).map(|init| init.pid);
+        Ok(NetworkDocument {
+            id: id.to_owned(),
+            mode,
+            found,
+            path,
+            interfaces: pid.map(interfaces).unwrap_or_default(),
+            counters: counters(&container)?,
+            settings: container.network.map(|network| network.settings).unwrap_or_default(),
+        })
+    }
+}
+
+/// The interfaces of a process's network namespace (proc_pid_net(5)).
+fn interfaces(pid: i32) -> Vec<String> {
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+    table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
+}
+
+/// What the container has received and sent; `None` if it is not counted, or cannot be read without privileges.
+fn counters(container: &Container) -> Result<Option<Counters>, Error> {
+    let Some(directory) = container.cgroup.unified().filter(|_| container.network.is_some()) else { return Ok(None) };
+    match Counters::read(open(directory)?) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
+        counters => counters.map_err(Error::call("reading the counters")),
+    }
+}
+
+/// The interfaces of runc's statistics: one, which stands for all that the host has.
+pub(crate) fn statistics(container: &Container) -> Result<Option<Value>, Error> {
+    let host = |counters: Counters| {
+        let Counters { received, sent } = counters;
+        json!([{
+            "Name": "host",
+            "RxBytes": received.bytes, "RxPackets": received.packets, "RxErrors": 0, "RxDropped": 0,
+            "TxBytes": sent.bytes, "TxPackets": sent.packets, "TxErrors": 0, "TxDropped": 0,
+        }])
+    };
+    Ok(counters(container)?.map(host))
+}
+
+/// The container's directory in the unified hierarchy. One that was there before may have others' processes in it, and keeps
+/// its programs when the container is gone.
+fn directory(cgroup: &CgroupRecord) -> Result<Option<OwnedFd>, Error> {
+    let own = cgroup.dirs.iter().find(|dir| dir.version == Version::V2 && dir.made);
+    own.map(|dir| open(&dir.path)).transpose()
+}
+
+fn open(path: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(Error::file("cgroup", path))
+}
+
+fn no_directory() -> Error {
+    Error::Other(
+        "host networking: the container has no cgroup v2 directory of its own to put its settings in force on (mount a \
+         cgroup2 hierarchy, and give the container a path in cgroupsPath that is not there yet)"
+            .to_owned(),
+    )
+}

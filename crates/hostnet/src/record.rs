@@ -1,0 +1,22 @@
+//! What is stored with a container about its network, for later commands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Key, Setting};
+
+/// What is in force for a container in the host's network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetRecord {
+    /// The settings that counted.
+    pub settings: Vec<Setting>,
+    /// Whether what every container gets without asking is there: counters and diagnosis.
+    pub extras: bool,
+}
+
+impl NetRecord {
+    /// Whether the container may not change the host's network settings.
+    #[must_use]
+    pub fn guards(&self) -> bool {
+        self.settings.iter().any(|setting| setting.key == Key::Guard && setting.value == "on")
+    }
+}
