@@ -186,7 +186,7 @@ fn a_filter_that_allows_little_more_than_execve_lets_the_program_start() {
 
 #[test]
 fn limits_mask_personality_and_session_are_the_plans() {
-    let process = json!({"user": {"umask": 0o027}, "oomScoreAdj": 321, "rlimits": [
+    let process = json!({"user": {"uid": 0, "gid": 0, "umask": 0o027}, "oomScoreAdj": 321, "rlimits": [
         {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
         {"type": "RLIMIT_STACK", "soft": 1048576, "hard": 2097152}]});
     let plan = planned(process, json!({"personality": {"domain": "LINUX32"}}), None);

@@ -106,13 +106,13 @@ named! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct IdMapping {
     /// The first id in the container.
-    #[serde(rename = "containerID", default, deserialize_with = "json::null_as_default")]
+    #[serde(rename = "containerID", deserialize_with = "json::null_as_default")]
     pub container_id: u32,
     /// The id on the host it stands for.
-    #[serde(rename = "hostID", default, deserialize_with = "json::null_as_default")]
+    #[serde(rename = "hostID", deserialize_with = "json::null_as_default")]
     pub host_id: u32,
     /// How many ids; greater than zero.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub size: u32,
 }
 
@@ -126,12 +126,12 @@ pub struct Device {
     /// Which kind of node.
     #[serde(rename = "type")]
     pub kind: DeviceType,
-    /// Major number; means nothing for a FIFO.
-    #[serde(default, deserialize_with = "json::null_as_default")]
-    pub major: i64,
-    /// Minor number; means nothing for a FIFO.
-    #[serde(default, deserialize_with = "json::null_as_default")]
-    pub minor: i64,
+    /// Major number; means nothing for a FIFO, and is there for every other kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major: Option<i64>,
+    /// Minor number; means nothing for a FIFO, and is there for every other kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minor: Option<i64>,
     /// Permission bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_mode: Option<u32>,

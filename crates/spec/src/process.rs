@@ -78,10 +78,10 @@ pub struct ConsoleSize {
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// User id.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub uid: u32,
     /// Group id.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub gid: u32,
     /// The file mode mask; absent leaves it to the runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,10 +120,10 @@ pub struct Rlimit {
     #[serde(rename = "type")]
     pub kind: RlimitType,
     /// The ceiling; `u64::MAX` is no limit.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub hard: u64,
     /// The limit the kernel enforces; not above `hard`.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub soft: u64,
 }
 
@@ -206,7 +206,7 @@ pub struct IoPriority {
     /// The scheduling class.
     pub class: IoPriorityClass,
     /// 0 (highest) to 7 within the class.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub priority: i32,
 }
 

@@ -46,7 +46,7 @@ pub struct Resources {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct DeviceRule {
     /// Allow or deny.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub allow: bool,
     /// Which devices; absent means all.
     #[serde(
@@ -193,10 +193,10 @@ pub struct BlockIo {
 #[serde(rename_all = "camelCase")]
 pub struct WeightDevice {
     /// Major number.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub major: i64,
     /// Minor number.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub minor: i64,
     /// The weight, 10 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,13 +210,13 @@ pub struct WeightDevice {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ThrottleDevice {
     /// Major number.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub major: i64,
     /// Minor number.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub minor: i64,
     /// Bytes or operations per second.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub rate: u64,
 }
 
@@ -225,10 +225,10 @@ pub struct ThrottleDevice {
 #[serde(rename_all = "camelCase")]
 pub struct HugepageLimit {
     /// The page size as the kernel's files spell it: `64KB`, `2MB`, `1GB`.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub page_size: String,
     /// Bytes.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub limit: u64,
 }
 
@@ -247,10 +247,10 @@ pub struct Network {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct InterfacePriority {
     /// The interface, named as in the runtime's network namespace.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub name: String,
     /// The priority.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub priority: u32,
 }
 

@@ -62,10 +62,10 @@ pub struct Rule {
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// Which argument, 0 to 5.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub index: u32,
     /// What it is compared with; for `SCMP_CMP_MASKED_EQ` the mask.
-    #[serde(default, deserialize_with = "json::null_as_default")]
+    #[serde(deserialize_with = "json::null_as_default")]
     pub value: u64,
     /// For `SCMP_CMP_MASKED_EQ` what the masked argument is compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]

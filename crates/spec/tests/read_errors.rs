@@ -53,6 +53,11 @@ fn the_place_and_the_problem() {
             "expected an object",
         ),
         (
+            r#"{"ociVersion": "1.0.2", "process": {"user": {"gid": 0}}}"#,
+            "/process/user",
+            "required property `uid` is missing",
+        ),
+        (
             r#"{"ociVersion": "1.0.2", "process": {"user": {"uid": -1}}}"#,
             "/process/user/uid",
             "integer `-1`, expected u32",

@@ -67,8 +67,8 @@ fn process() {
         ("/process/user/additionalGids", json!([1, 4_294_967_295_u32]), "/process/user/additionalGids/1", "not an id"),
         (
             "/process/rlimits",
-            json!([{"type": "RLIMIT_CORE"}, {"type": "RLIMIT_AS"}, {"type": "RLIMIT_CORE"}]),
-            "/process/rlimits/2",
+            json!([{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}, {"type": "RLIMIT_CORE", "soft": 1, "hard": 1}]),
+            "/process/rlimits/1",
             "RLIMIT_CORE is set twice",
         ),
         (
@@ -217,7 +217,7 @@ fn linux() {
         ("/linux/cgroupsPath", json!("/a/../b"), "/linux/cgroupsPath", "`..`"),
         (
             "/linux/devices",
-            json!([{"path": "/a", "type": "c", "major": 1}, {"path": "/a", "type": "b", "major": 1}]),
+            json!([{"path": "/a", "type": "c", "major": 1, "minor": 3}, {"path": "/a", "type": "b", "major": 1, "minor": 3}]),
             "/linux/devices/1",
             "device 0 has the same path",
         ),
@@ -225,9 +225,10 @@ fn linux() {
         ("/linux/devices", json!([{"path": "/a", "type": "p", "gid": u32::MAX}]), "/linux/devices/0/gid", "not an id"),
         ("/linux/devices", json!([{"path": "fuse", "type": "c"}]), "/linux/devices/0/path", "not an absolute"),
         ("/linux/devices", json!([{"path": "/a", "type": "c", "major": -1}]), "/linux/devices/0/major", "-1"),
+        ("/linux/devices", json!([{"path": "/a", "type": "c", "major": 1}]), "/linux/devices/0/minor", "missing"),
         (
             "/linux/devices",
-            json!([{"path": "/a", "type": "b", "minor": 1_048_576}]),
+            json!([{"path": "/a", "type": "b", "major": 8, "minor": 1_048_576}]),
             "/linux/devices/0/minor",
             "1048576",
         ),
@@ -271,10 +272,22 @@ fn resources() {
         (json!({"cpu": {"realtimeRuntime": 9, "realtimePeriod": 8}}), "cpu/realtimeRuntime", "above realtimePeriod, 8"),
         (json!({"blockIO": {"weight": 1001}}), "blockIO/weight", "1001 is out of range"),
         (json!({"blockIO": {"leafWeight": 1001}}), "blockIO/leafWeight", "1001 is out of range"),
-        (json!({"blockIO": {"weightDevice": [{"weight": 1001}]}}), "blockIO/weightDevice/0/weight", "1001"),
-        (json!({"blockIO": {"weightDevice": [{"leafWeight": 1001}]}}), "blockIO/weightDevice/0/leafWeight", "1001"),
-        (json!({"blockIO": {"weightDevice": [{"major": 8}]}}), "blockIO/weightDevice/0", "no weight"),
-        (json!({"blockIO": {"weightDevice": [{"major": -1, "weight": 9}]}}), "blockIO/weightDevice/0/major", "-1"),
+        (
+            json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "weight": 1001}]}}),
+            "blockIO/weightDevice/0/weight",
+            "1001",
+        ),
+        (
+            json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 1001}]}}),
+            "blockIO/weightDevice/0/leafWeight",
+            "1001",
+        ),
+        (json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}}), "blockIO/weightDevice/0", "no weight"),
+        (
+            json!({"blockIO": {"weightDevice": [{"major": -1, "minor": 0, "weight": 9}]}}),
+            "blockIO/weightDevice/0/major",
+            "-1",
+        ),
         (
             json!({"blockIO": {"throttleReadBpsDevice": throttle(4096, 0)}}),
             "blockIO/throttleReadBpsDevice/0/major",
@@ -295,7 +308,7 @@ fn resources() {
             "blockIO/throttleWriteIOPSDevice/0/minor",
             "1048576",
         ),
-        (json!({"hugepageLimits": [{"limit": 1}]}), "hugepageLimits/0/pageSize", "``"),
+        (json!({"hugepageLimits": [{"pageSize": "", "limit": 1}]}), "hugepageLimits/0/pageSize", "``"),
         (json!({"rdma": {"a b": {}}}), "rdma/a b", "RDMA"),
         (json!({"rdma": {"mlx5_1": {}}}), "rdma/mlx5_1", "no limit"),
         (json!({"unified": {"../x": "1"}}), "unified/..~1x", "`../x`"),
@@ -313,7 +326,7 @@ fn resources() {
         json!({"cpu": {"period": 1000, "quota": 1000, "burst": 1000, "realtimePeriod": 5, "realtimeRuntime": -1}}),
         json!({"cpu": {"cpus": "0-3,7, 9-31:2/4", "mems": "all"}}),
         json!({"cpu": {"cpus": "0-N", "mems": ""}}),
-        json!({"blockIO": {"weight": 0, "leafWeight": 1000, "weightDevice": [{"weight": 0}]}}),
+        json!({"blockIO": {"weight": 0, "leafWeight": 1000, "weightDevice": [{"major": 8, "minor": 0, "weight": 0}]}}),
     ] {
         assert_eq!(with("/linux/resources", good.clone()).validate(), Ok(()), "{good}");
     }

@@ -85,7 +85,7 @@ fn node(index: usize, device: &Device, bind: bool) -> Result<Node, Refusal> {
             "make it elsewhere, such as in /dev",
         ));
     }
-    let number = |number: i64| u32::try_from(number).unwrap_or(0);
+    let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
     let dev = makedev(number(device.major), number(device.minor));
     let (kind, dev) = match device.kind {
         DeviceType::Char | DeviceType::UnbufferedChar => (S_IFCHR, dev),

@@ -133,8 +133,8 @@ fn device(device: &Device, pointer: &str) -> Checked {
         return Ok(());
     }
     for (name, number, max) in [("major", device.major, MAJOR_MAX), ("minor", device.minor, MINOR_MAX)] {
-        if !(0..=max).contains(&number) {
-            let problem = format!("{number} is not a device number");
+        if !number.is_some_and(|number| (0..=max).contains(&number)) {
+            let problem = number.map_or_else(|| "missing".into(), |number| format!("{number} is not a device number"));
             return Err(Refusal::new(format!("{pointer}/{name}"), problem, format!("use 0 to {max}")));
         }
     }
