@@ -1,6 +1,6 @@
 module lightship/runtime-spec-tests
 
-go 1.21
+go 1.22
 
 require (
 	github.com/opencontainers/runtime-spec v1.3.0

@@ -76,7 +76,7 @@ func exists(t *testing.T, test string, sources map[string]string) bool {
 		return err == nil
 	}
 	if name, ok := strings.CutPrefix(test, "own "); ok {
-		return found(sources, []string{"runtime-spec-tests/own"}, regexp.MustCompile(`"`+name+`":\s`))
+		return found(sources, []string{"runtime-spec-tests/own"}, regexp.MustCompile(`must\("`+name+`",`))
 	}
 	path := strings.Split(test, "::")
 	function := regexp.MustCompile(`\bfn ` + path[len(path)-1] + `\(`)

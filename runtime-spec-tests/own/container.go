@@ -1,44 +1,52 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"time"
 )
 
 // container is the container of one test, and the TAP document about it.
 type container struct {
 	runtime, id    string
 	bundle, rootfs string
-	program        string
-	asserted       int
+	// config becomes config.json at create.
+	config object
+	// createFlags are further arguments of create.
+	createFlags []string
+	// program is this program in the rootfs, as the host sees it.
+	program  string
+	sentence string
+	asserted int
 }
 
-type hook struct {
-	Path string   `json:"path"`
-	Args []string `json:"args"`
-}
+// limit of one call of the runtime: what takes longer hangs.
+const limit = 20 * time.Second
 
-type hooks map[string][]hook
-
-func newContainer() *container {
+// newContainer makes a bundle of the suite's root file system, which has a busybox. The sentence is
+// the one that the test's assertions are about.
+func newContainer(sentence string) *container {
 	bundle, err := os.MkdirTemp("", "own")
 	check(err)
 	c := &container{
-		runtime: os.Getenv("RUNTIME"),
-		id:      filepath.Base(bundle),
-		bundle:  bundle,
-		rootfs:  filepath.Join(bundle, "rootfs"),
+		runtime:  os.Getenv("RUNTIME"),
+		id:       filepath.Base(bundle),
+		bundle:   bundle,
+		rootfs:   filepath.Join(bundle, "rootfs"),
+		config:   defaultConfig(),
+		sentence: sentence,
 	}
 	if c.runtime == "" {
 		c.runtime = "runc"
 	}
-	for _, dir := range []string{"proc", "dev"} {
-		check(os.MkdirAll(filepath.Join(c.rootfs, dir), 0o755))
-	}
+	check(os.Mkdir(c.rootfs, 0o755))
+	check(exec.Command("tar", "-xf", fmt.Sprintf("rootfs-%s.tar.gz", runtime.GOARCH), "-C", c.rootfs).Run())
 	c.program = filepath.Join(c.rootfs, "own")
 	self, err := os.ReadFile("/proc/self/exe")
 	check(err)
@@ -47,67 +55,45 @@ func newContainer() *container {
 	return c
 }
 
-// journal is seen as /journal from inside the container.
-func (c *container) journal() string { return filepath.Join(c.rootfs, "journal") }
-
-func (c *container) entries() []entry { return readJournal(c.journal()) }
-
-// hook records under the given name; the path is the host's.
-func (c *container) hook(name string) hook {
-	return hook{c.program, []string{"own", "record", name, c.journal()}}
-}
-
-// hookAfter records only once `after` is in the journal.
-func (c *container) hookAfter(name, after string) hook {
-	h := c.hook(name)
-	h.Args = append(h.Args, after)
-	return h
-}
-
-// hookInside is a hook whose path resolves in the container.
-func (c *container) hookInside(name string) hook {
-	return hook{"/own", []string{"own", "record", name, "/journal"}}
-}
-
-func (c *container) failingHook() hook { return hook{c.program, []string{"own", "fail"}} }
-
-// configure writes config.json: new namespaces, /proc, and nothing else.
-func (c *container) configure(hooks hooks, args ...string) {
-	namespaces := []map[string]string{}
-	for _, kind := range []string{"pid", "mount", "ipc", "uts", "network"} {
-		namespaces = append(namespaces, map[string]string{"type": kind})
-	}
-	config := map[string]any{
-		"ociVersion": "1.0.0",
-		"process":    map[string]any{"args": args, "cwd": "/", "user": map[string]int{"uid": 0, "gid": 0}},
-		"root":       map[string]any{"path": "rootfs"},
-		"mounts":     []any{map[string]any{"destination": "/proc", "type": "proc", "source": "proc"}},
-		"hooks":      hooks,
-		"linux":      map[string]any{"namespaces": namespaces},
-	}
-	content, err := json.Marshal(config)
-	check(err)
-	check(os.WriteFile(filepath.Join(c.bundle, "config.json"), content, 0o644))
+// another is the same test's next container: a new id, the same bundle and a fresh config.
+func (c *container) another() {
+	_, _ = c.call("delete", "--force", c.id)
+	c.id = fmt.Sprintf("%s.%d", filepath.Base(c.bundle), c.asserted)
+	c.config = defaultConfig()
 }
 
 // call runs the runtime with files as standard output and error: a container keeps them open.
+// The text is standard output's; an error has that of standard error.
 func (c *container) call(args ...string) (string, error) {
-	output, err := os.CreateTemp(c.bundle, "output")
+	stdout, err := os.Create(filepath.Join(c.bundle, "stdout."+args[0]))
 	check(err)
-	defer output.Close()
-	command := exec.Command(c.runtime, args...)
-	command.Stdout, command.Stderr = output, output
-	err = command.Run()
-	text, readErr := os.ReadFile(output.Name())
-	check(readErr)
-	if err != nil {
-		err = fmt.Errorf("%s: %w: %s", args[0], err, strings.TrimSpace(string(text)))
+	defer stdout.Close()
+	stderr, err := os.Create(filepath.Join(c.bundle, "stderr."+args[0]))
+	check(err)
+	defer stderr.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	command := exec.CommandContext(ctx, c.runtime, args...)
+	command.Stdout, command.Stderr = stdout, stderr
+	failure := command.Run()
+	if ctx.Err() != nil {
+		failure = fmt.Errorf("no end after %s", limit)
 	}
-	return string(text), err
+	if failure != nil {
+		return "", fmt.Errorf("%s: %w: %s", args[0], failure, strings.TrimSpace(read(stderr.Name())))
+	}
+	return read(stdout.Name()), nil
 }
 
+// create writes config.json, if there is a config, and creates the container.
 func (c *container) create() error {
-	_, err := c.call("create", "--bundle", c.bundle, c.id)
+	if c.config != nil {
+		content, err := json.Marshal(c.config)
+		check(err)
+		check(os.WriteFile(filepath.Join(c.bundle, "config.json"), content, 0o644))
+	}
+	args := append([]string{"create", "--bundle", c.bundle}, c.createFlags...)
+	_, err := c.call(append(args, c.id)...)
 	return err
 }
 
@@ -121,16 +107,39 @@ func (c *container) delete() error {
 	return err
 }
 
-// status is the status that `state` reports, or "" when it knows no such container.
-func (c *container) status() string {
-	text, err := c.call("state", c.id)
-	if err != nil {
-		return ""
+// args sets the command line of the container's process.
+func (c *container) args(args ...any) { c.set("/process/args", append(list{}, args...)) }
+
+// launch creates and starts a container that runs the shell script.
+func (c *container) launch(script string) error {
+	c.args("sh", "-c", script)
+	if err := c.create(); err != nil {
+		return err
 	}
-	var s state
-	_ = json.Unmarshal([]byte(text), &s)
-	return s.Status
+	return c.start()
 }
+
+// output is what the shell script prints in the container, until it ends.
+func (c *container) output(script string) (string, error) {
+	if err := c.launch(script); err != nil {
+		return "", err
+	}
+	if !c.waitStopped() {
+		return "", fmt.Errorf("the script does not end: %s", script)
+	}
+	return strings.TrimSpace(read(filepath.Join(c.bundle, "stdout.create"))), nil
+}
+
+// state is what `state` reports; the zero value when it knows no such container.
+func (c *container) state() state {
+	var s state
+	if text, err := c.call("state", c.id); err == nil {
+		_ = json.Unmarshal([]byte(text), &s)
+	}
+	return s
+}
+
+func (c *container) status() string { return c.state().Status }
 
 func (c *container) waitStopped() bool {
 	return waitFor(func() bool { return c.status() == "stopped" })
@@ -138,19 +147,92 @@ func (c *container) waitStopped() bool {
 
 func (c *container) remove() {
 	_, _ = c.call("delete", "--force", c.id)
+	c.removeCgroups()
 	_ = os.RemoveAll(c.bundle)
 }
 
-// ok prints one assertion with the specification's sentence and, when it does not hold, what was seen.
-func (c *container) ok(holds bool, sentence string, seen any) {
-	c.asserted++
-	if holds {
-		fmt.Printf("ok %d - %s\n", c.asserted, sentence)
+// file is a path of the container as the host sees it.
+func (c *container) file(path string) string { return filepath.Join(c.rootfs, path) }
+
+// write puts a file into the container's root file system.
+func (c *container) write(path, content string) {
+	check(os.MkdirAll(filepath.Dir(c.file(path)), 0o755))
+	check(os.WriteFile(c.file(path), []byte(content), 0o644))
+}
+
+// read is the file's content, or "" where there is none.
+func read(path string) string {
+	content, _ := os.ReadFile(path)
+	return string(content)
+}
+
+// prints asserts that the script, run in the container, prints what is wanted.
+func (c *container) prints(want, script string) {
+	got, err := c.output(script)
+	c.ok(err == nil && got == want, fmt.Sprintf("`%s` prints %q", script, want), seen(got, err))
+}
+
+// accepted asserts that the container is created and its process runs.
+func (c *container) accepted(what string) {
+	err := c.create()
+	if err == nil {
+		err = c.start()
+	}
+	c.ok(err == nil, what, err)
+}
+
+// refused asserts that create generates an error and no new container, or, since a runtime may
+// apply the process's properties as late as that, that start generates one.
+func (c *container) refused(what string) {
+	err := c.create()
+	if err != nil {
+		c.ok(c.status() == "", what+", no new container", c.status())
 		return
 	}
-	fmt.Printf("not ok %d - %s\n", c.asserted, sentence)
-	text, _ := json.Marshal(map[string]string{"error": fmt.Sprint(seen)})
-	fmt.Printf("  ---\n  %s\n  ...\n", text)
+	c.ok(c.start() != nil, what, "create and start succeed")
+}
+
+// ok prints one assertion: the specification's sentence, the case, and, when it does not hold,
+// what was seen.
+func (c *container) ok(holds bool, what string, seen any) {
+	c.asserted++
+	text := c.sentence
+	if what != "" {
+		text += " (" + what + ")"
+	}
+	text = strings.ReplaceAll(text, "#", "\\#")
+	if holds {
+		fmt.Printf("ok %d - %s\n", c.asserted, text)
+		return
+	}
+	fmt.Printf("not ok %d - %s\n", c.asserted, text)
+	diagnostic, _ := json.Marshal(map[string]string{"error": fmt.Sprint(seen)})
+	fmt.Printf("  ---\n  %s\n  ...\n", diagnostic)
+}
+
+// skip prints that an assertion could not be made on this machine.
+func (c *container) skip(reason string) {
+	c.asserted++
+	fmt.Printf("ok %d - # SKIP %s\n", c.asserted, reason)
+}
+
+// need fails the test when something that is not its subject does not work.
+func (c *container) need(err error) {
+	if err == nil {
+		return
+	}
+	c.ok(false, "", err)
+	c.plan()
+	c.remove()
+	os.Exit(0)
 }
 
 func (c *container) plan() { fmt.Printf("1..%d\n", c.asserted) }
+
+// seen joins what a script printed and how it failed.
+func seen(output string, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%q", output)
+}

@@ -15,10 +15,12 @@ const patience = 5 * time.Second
 
 // state is what a hook reads on its standard input (runtime.md, State).
 type state struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
-	Pid    int    `json:"pid"`
-	Bundle string `json:"bundle"`
+	OciVersion  string            `json:"ociVersion"`
+	ID          string            `json:"id"`
+	Status      string            `json:"status"`
+	Pid         int               `json:"pid"`
+	Bundle      string            `json:"bundle"`
+	Annotations map[string]string `json:"annotations"`
 }
 
 // entry is what a hook or the container's process saw when it ran.

@@ -12,10 +12,6 @@ import (
 
 const module = "github.com/opencontainers/runtime-tools"
 
-// ownTests stand beside the seven upstream tests of the same name, which print what they find
-// as a diagnostic and cannot fail. See own/.
-var ownTests = []string{"hooks", "prestart", "poststart", "poststop", "prestart_fail", "poststart_fail", "poststop_fail"}
-
 // build puts the pinned module's programs into work/bin and its root file system and static
 // `runtimetest` into work, where the programs look for them, and returns the tests' names.
 func build(home, work string) ([]string, error) {
@@ -54,7 +50,7 @@ func build(home, work string) ([]string, error) {
 	for _, path := range strings.Fields(packages) {
 		tests = append(tests, filepath.Base(path))
 	}
-	return withOwn(tests), nil
+	return withOwn(work, tests)
 }
 
 // findBuilt returns the names of the tests that build has left in work.
@@ -67,15 +63,20 @@ func findBuilt(_, work string) ([]string, error) {
 	for _, program := range programs {
 		tests = append(tests, program.Name())
 	}
-	return withOwn(tests), nil
+	return withOwn(work, tests)
 }
 
-func withOwn(tests []string) []string {
+// withOwn appends the names of our own tests.
+func withOwn(work string, tests []string) ([]string, error) {
 	sort.Strings(tests)
-	for _, name := range ownTests {
+	own, err := exec.Command(filepath.Join(work, "own"), "list").Output()
+	if err != nil {
+		return nil, fmt.Errorf("own list: %w", err)
+	}
+	for _, name := range strings.Fields(string(own)) {
 		tests = append(tests, "own/"+name)
 	}
-	return tests
+	return tests, nil
 }
 
 // goTool runs `go` in home and returns its standard output, trimmed.

@@ -1,5 +1,5 @@
 // Command suite runs the validation programs of opencontainers/runtime-tools, and our own
-// hook tests, on a runtime, and compares the outcome with expected.txt.
+// tests, on a runtime, and compares the outcome with expected.txt.
 package main
 
 import (
@@ -8,17 +8,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// racy tests depend on when a process starts or ends: --repeat runs them more than once.
-var racy = map[string]bool{
-	"kill": true, "kill_no_effect": true, "killsig": true, "start": true, "state": true,
-	"own/hooks": true, "own/poststart": true, "own/poststop": true, "own/poststart_fail": true,
-}
+// racy matches the tests that depend on when a process starts or ends: --repeat runs them more than once.
+var racy = regexp.MustCompile(`^(own/)?(create|start|state|kill|delete|hook|prestart|poststart|poststop|pidfile)`)
 
 const usage = `usage: run [flags] [TEST...]
 
@@ -41,7 +39,7 @@ func main() {
 func run() (int, error) {
 	runtimePath := flag.String("runtime", "", "`PATH` of the runtime (default: the newest target/*/release/lightship)")
 	peers := flag.Bool("peers", false, "run runc, crun and youki too (see scripts/peers) and write RESULTS.md")
-	repeat := flag.Int("repeat", 1, "run each race-prone test `N` times; it passes when all runs pass")
+	repeat := flag.Int("repeat", 1, "run each race-prone test of lightship `N` times; it passes when all runs pass")
 	v1Only := flag.Bool("v1-only", false, "hide the cgroup2 mount of the hybrid layout (crun refuses hybrid)")
 	version := flag.String("oci-version", "", "write this `VERSION` into each config.json first, for a runtime older than the suite's 1.3.0")
 	buildOnly := flag.Bool("build-only", false, "build the tests and run none")
@@ -136,17 +134,22 @@ func (t *Trials) runAll(runtime Runtime, tests []string, expected Expected) (map
 	results := map[string]Result{}
 	for _, test := range tests {
 		runs := 1
-		if racy[test] {
+		if racy.MatchString(test) {
 			runs = t.repeat
 		}
 		started := time.Now()
 		var result Result
-		for i := 0; i < runs && (i == 0 || result.Verdict == Passed); i++ {
+		passed := 0
+		for i := 0; i < runs && passed == i; i++ {
 			var err error
 			if result, err = t.runOne(runtime, test); err != nil {
 				return nil, err
 			}
+			if result.Verdict == Passed {
+				passed++
+			}
 		}
+		result.PassedRuns = passed
 		results[test] = result
 		note := result.Reason
 		if excuse := expected.excuse(test, result); result.Verdict == Failed && excuse != "" {

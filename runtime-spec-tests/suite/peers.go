@@ -17,16 +17,19 @@ func comparePeers(trials *Trials, home string, lightship Runtime, tests []string
 	}
 	runtimes := append([]Runtime{lightship}, peers...)
 	columns := make([]map[string]Result, len(runtimes))
+	once := *trials
+	once.repeat = 1
 	for i, runtime := range runtimes {
-		none := Expected{}
 		if i == 0 {
-			none = expected
+			columns[i], err = trials.runAll(runtime, tests, expected)
+		} else {
+			columns[i], err = once.runAll(runtime, tests, Expected{})
 		}
-		if columns[i], err = trials.runAll(runtime, tests, none); err != nil {
+		if err != nil {
 			return 0, err
 		}
 	}
-	report := results(runtimes, columns, tests, expected)
+	report := Report{runtimes, columns, tests, expected, trials.repeat}.page()
 	if err := os.WriteFile(filepath.Join(home, "RESULTS.md"), []byte(report), 0o644); err != nil {
 		return 0, err
 	}

@@ -27,6 +27,10 @@ type Result struct {
 	// Failures are all the failed assertions.
 	Failures    []string
 	Ok, Skipped int
+	// PassedRuns is how many runs in a row passed.
+	PassedRuns int
+	// SkipReason is that of the first skipped assertion.
+	SkipReason string
 }
 
 var (
@@ -50,7 +54,7 @@ func judge(stdout, stderr string, exit error) Result {
 	case exit != nil:
 		r.fail(fmt.Sprintf("%v: %s", exit, lastLine(stderr)))
 	case r.Ok == 0 && r.Skipped > 0 && r.Reason == "":
-		r.Verdict, r.Reason = Skipped, "every assertion skipped"
+		r.Verdict, r.Reason = Skipped, r.SkipReason
 	case r.Reason != "":
 		r.Verdict = Failed
 	}
@@ -95,6 +99,9 @@ func (r *Result) count(document []string) {
 		switch {
 		case skip.MatchString(line):
 			r.Skipped++
+			if r.SkipReason == "" {
+				r.SkipReason = strings.TrimSpace(line[skip.FindStringIndex(line)[1]:])
+			}
 		case m[1] == "":
 			r.Ok++
 		default:

@@ -23,7 +23,7 @@ func TestJudge(t *testing.T) {
 		{"exit status", "TAP version 13\nok 1\n1..1\n", "mount: denied\nexit status 1\n", errors.New("exit status 1"), Failed, "mount: denied"},
 		{"silent success", "", "", nil, Passed, ""},
 		{"silent failure", "", "boom\n", errors.New("exit status 1"), Failed, "boom"},
-		{"skipped", "TAP version 13\n1..1\nok 1 # SKIP no such controller\n", "", nil, Skipped, ""},
+		{"skipped", "TAP version 13\n1..1\nok 1 # SKIP no such controller\n", "", nil, Skipped, "no such controller"},
 		{"partly skipped", "TAP version 13\nok 1 # SKIP x\nok 2 - y\n1..2\n", "", nil, Passed, ""},
 	} {
 		got := judge(c.stdout, c.stderr, c.exit)
