@@ -269,7 +269,7 @@ fn refuse_own_namespaces(spec: &Spec, joined: &[Joined]) -> Result<(), Refusal> 
     let own = |kind| joined.iter().any(|joined| joined.own && joined.kind == kind);
     let refuse = |pointer: String, kind: NamespaceType| {
         let problem = format!("the {kind} namespace to be joined is the runtime's own");
-        let remedy = "give linux.namespaces another one, or none to share it and take this out";
+        let remedy = "leave the entry out to share it, or its `path` to get a new one";
         Err(Refusal::new(pointer, problem, remedy))
     };
     if own(NamespaceType::Mount) {

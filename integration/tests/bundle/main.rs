@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod errors;
 mod exec;
+mod features;
 mod hooks;
 mod intel_rdt;
 mod kill;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         exec::scenes(),
         verbs::scenes(),
         hooks::scenes(),
+        features::scenes(),
         intel_rdt::scenes(),
         errors::scenes(),
         bad_input::scenes(),

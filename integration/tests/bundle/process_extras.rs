@@ -147,9 +147,13 @@ fn deadline_policy(stage: &Stage) {
 
 fn scheduler_that_the_kernel_refuses(stage: &Stage) {
     let mut bundle = stage.sleeper();
+    // Half of what /proc/sys/kernel/sched_deadline_period_min_us is by default.
+    let short = json!({ "policy": "SCHED_DEADLINE", "runtime": 2000, "deadline": 50_000, "period": 50_000 });
+    bundle.set("/process/scheduler", short);
+    bundle.create_with(&[]).fails().says("process.scheduler: sched_setattr: invalid argument");
     // It has a number, and no kernel has it.
     bundle.set("/process/scheduler", json!({ "policy": "SCHED_ISO" }));
-    bundle.create_with(&[]).fails().says("process.scheduler: sched_setattr: invalid argument");
+    bundle.create_with(&[]).fails().says("/process/scheduler/policy: no kernel has an implementation");
     bundle.set("/process/scheduler", json!({ "policy": "SCHED_FIFO", "priority": 100 }));
     bundle.create_with(&[]).fails().says("/process/scheduler/priority: 100 is out of range for SCHED_FIFO");
     bundle.is_gone();
