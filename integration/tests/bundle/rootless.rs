@@ -23,8 +23,6 @@ const EARLIER: &str = "runc 1.1 cannot";
 
 pub fn scenes() -> Vec<Scene<Stage>> {
     let no_helpers = !["newuidmap", "newgidmap"].iter().all(|name| host::has_program(name));
-    let no_v1 =
-        !cgroup::hierarchies().iter().any(|hierarchy| hierarchy.controllers.iter().any(|name| name == "memory"));
     vec![
         scene!(own_id_alone_is_mapped),
         scene!(granted_ids_are_mapped).skip_if(no_helpers, "the package uidmap is not installed"),
@@ -32,7 +30,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(verbs_work_without_a_cgroup).peer_cannot("runc has no ps and no kill --all without a cgroup"),
         scene!(limits_without_a_cgroup_are_refused),
         scene!(cgroup_not_writable_is_done_without).peer_cannot("runc refuses a cgroupsPath that it cannot make"),
-        scene!(delegated_cgroup_has_limits).skip_if(no_v1, "no v1 controllers are there to be delegated"),
+        scene!(delegated_cgroup_has_limits).peer_cannot("runc needs every hierarchy that is mounted"),
         scene!(own_namespaces_are_joined).peer_cannot(EARLIER),
         scene!(hosts_file_systems_are_shown).peer_cannot("runc leaves it to the configuration"),
         scene!(locked_options_are_kept).peer_cannot(EARLIER),
@@ -46,6 +44,8 @@ pub fn scenes() -> Vec<Scene<Stage>> {
 pub struct Rootless {
     pub bundle: Bundle,
     runtime: PathBuf,
+    /// The cgroup v2 directory that the user calls from.
+    inside: Option<PathBuf>,
 }
 
 impl Rootless {
@@ -62,7 +62,7 @@ impl Rootless {
         fs::copy(&stage.runtime.path, &runtime).unwrap();
         command::run(Command::new("chown").args(["-R", USER]).arg(&bundle.folder)).ok();
         command::run(Command::new("chmod").arg("a+x").arg(&stage.ground.folder)).ok();
-        Rootless { bundle, runtime }
+        Rootless { bundle, runtime, inside: None }
     }
 
     pub fn shell(stage: &Stage, line: &str) -> Rootless {
@@ -79,7 +79,11 @@ impl Rootless {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = as_user();
         command.arg(&self.runtime).arg("--root").arg(self.bundle.root()).args(args);
-        command
+        let Some(cgroup) = &self.inside else { return command };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo 0 >\"$0/cgroup.procs\" && exec \"$@\""]).arg(cgroup).current_dir("/");
+        shell.arg(command.get_program()).args(command.get_args());
+        shell
     }
 
     #[track_caller]
@@ -225,22 +229,11 @@ fn cgroup_not_writable_is_done_without(stage: &Stage) {
 fn delegated_cgroup_has_limits(stage: &Stage) {
     let mut container = Rootless::new(stage, &["sleep", "1000"]);
     let mine = format!("{}/mine", stage.ground.cgroup);
-    let wanted = ["memory", "pids", "freezer"];
-    let hierarchies = cgroup::hierarchies();
-    let delegated =
-        hierarchies.iter().filter(|hierarchy| hierarchy.controllers.iter().any(|name| wanted.contains(&name.as_str())));
-    for hierarchy in delegated {
-        let directory = hierarchy.mount.join(mine.trim_start_matches('/'));
-        fs::create_dir_all(&directory).unwrap();
-        command::run(Command::new("chown").args(["-R", USER]).arg(&directory)).ok();
-    }
+    container.inside = delegate(&mine);
     container.bundle.set("/linux/cgroupsPath", json!(format!("{mine}/c")));
-    let limits = json!({ "memory": { "limit": 104_857_600 }, "pids": { "limit": 44 }, "devices": [{ "allow": false, "access": "rwm" }] });
+    let devices = json!([{ "allow": false, "access": "rwm" }]);
+    let limits = json!({ "memory": { "limit": 104_857_600 }, "pids": { "limit": 44 }, "devices": devices });
     container.bundle.set("/linux/resources", limits);
-    if stage.runtime.is_peer() {
-        // It needs every hierarchy that is mounted.
-        return;
-    }
     container.start();
     let pid = container.bundle.pid();
     assert_eq!(cgroup::value(pid, "memory", "memory.limit_in_bytes", "memory.max"), "104857600");
@@ -254,8 +247,35 @@ fn delegated_cgroup_has_limits(stage: &Stage) {
     assert!(container.call(&exec).ok().stdout.contains(&format!("{mine}/c")));
     container.verb(&["delete", "--force"]).ok();
     assert_eq!(cgroup::directories(&format!("{mine}/c")), [] as [PathBuf; 0]);
-    container.bundle.set("/linux/resources/cpu", json!({ "shares": 100 }));
-    container.run().fails().says("/linux/resources/cpu/shares").says("delegate");
+    container.inside = None;
+    container.bundle.set("/linux/cgroupsPath", json!("/not-mine/c"));
+    container.run().fails().says("/linux/resources/memory/limit").says("delegate");
+}
+
+/// Gives the user the cgroup `path` where there are the controllers that are needed. On cgroup v2 a process can go there only
+/// from the cgroup that is the answer.
+fn delegate(path: &str) -> Option<PathBuf> {
+    const WANTED: [&str; 3] = ["memory", "pids", "freezer"];
+    let path = path.trim_start_matches('/');
+    let mut from = None;
+    for hierarchy in cgroup::hierarchies() {
+        let directory = hierarchy.mount.join(path);
+        let is_v2 = hierarchy.controllers.is_empty();
+        if is_v2 && !cgroup::is_v2()
+            || !is_v2 && !hierarchy.controllers.iter().any(|name| WANTED.contains(&name.as_str()))
+        {
+            continue;
+        }
+        fs::create_dir_all(directory.join("from")).unwrap();
+        if is_v2 {
+            for above in [&hierarchy.mount, directory.parent().unwrap()] {
+                fs::write(above.join("cgroup.subtree_control"), "+memory +pids").unwrap();
+            }
+            from = Some(directory.join("from"));
+        }
+        command::run(Command::new("chown").args(["-R", USER]).arg(&directory)).ok();
+    }
+    from
 }
 
 fn own_namespaces_are_joined(stage: &Stage) {
