@@ -32,7 +32,8 @@ pub(crate) fn arguments() -> Vec<Arg> {
         path_option("root", "where container records are kept [default: /run/lightship, or below XDG_RUNTIME_DIR]"),
         switch("systemd-cgroup", "the same as --cgroup-manager systemd"),
         option("cgroup-manager", "MANAGER", "who makes the cgroups").value_parser(["cgroupfs", "systemd", "disabled"]),
-        option("rootless", "WHEN", "whether to do without cgroups that the caller may not make [default: auto]").value_parser(["true", "false", "auto"]),
+        option("rootless", "WHEN", "whether to do without cgroups that the caller may not make [default: auto]")
+            .value_parser(["true", "false", "auto"]),
         path_option("criu", "accepted and ignored: criu is found in PATH").hide(true),
     ];
     arguments.extend(Key::ALL.map(|key| option(key.argument(), "VALUE", key.about()).help_heading(NETWORK)));

@@ -13,6 +13,9 @@ const HELPERS: [Helper; 2] = [
     Helper { program: "newuidmap", grants: "/etc/subuid", pointer: "/linux/uidMappings" },
 ];
 
+/// Where ids begin that are nobody's own (16 bits were once all there were).
+const FIRST_SUBORDINATE: u64 = 1 << 16;
+
 struct Helper {
     program: &'static str,
     grants: &'static str,
@@ -70,7 +73,11 @@ impl Helper {
             return Refusal::new(self.pointer, problem, "a setuid program needs a caller without no_new_privs");
         };
         let problem = format!("{} does not grant the ids {first} to {last} to the user {user}", self.grants);
-        let remedy = format!("as root, add the line \"{user}:{first}:{}\" to it, or map other ids", last - first + 1);
+        // Lower ones are real users' ids, root's among them, which nobody should be told to give away.
+        let remedy = match first >= FIRST_SUBORDINATE {
+            true => format!("as root, add the line \"{user}:{first}:{}\" to it, or map other ids", last - first + 1),
+            false => format!("map ids that it grants to {user}"),
+        };
         Refusal::new(format!("{}/{index}", self.pointer), problem, remedy)
     }
 }

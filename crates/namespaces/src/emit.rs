@@ -8,6 +8,9 @@ use spec::{NamespaceType, NetworkMode};
 use crate::apply::Joined;
 use crate::plan::{NamespacePlan, Strategy, kind_flag};
 
+/// The type of procfs (statfs(2)).
+const PROC_SUPER_MAGIC: u32 = 0x9fa0;
+
 /// Joins existing namespaces, first of all the user namespace, which gives the right to join those that it owns.
 ///
 /// # Errors
@@ -36,9 +39,17 @@ fn emit_join(joined: &Joined, b: &mut ProgramBuilder) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the namespaces that the joined user namespace is to own, and goes into the PID namespace that was joined.
+/// Makes the namespaces that take a right of the child's in its user namespace, and goes where it has to be born.
 fn emit_inside(plan: &NamespacePlan, b: &mut ProgramBuilder) {
     b.place("linux.namespaces");
+    if plan.new_time_inside {
+        b.push(Op::Unshare { flags: kind_flag(NamespaceType::Time) as u32 });
+        if !plan.time_offsets.is_empty() {
+            b.place("linux.timeOffsets");
+            let (path, data) = (b.text("/proc/self/timens_offsets"), b.text(&plan.time_offsets));
+            b.push(Op::WriteFile { dir: Slot::NONE, magic: PROC_SUPER_MAGIC, path, data });
+        }
+    }
     let flags = plan.new_inside as u32;
     if plan.clones_itself() {
         b.push(Op::Clone { flags });

@@ -41,6 +41,8 @@ pub struct NamespacePlan {
     pub new_cgroup: bool,
     /// A new time namespace, made by the launcher: its offsets can only be set while nobody is inside.
     pub new_time: bool,
+    /// The same for a caller without the right to it: made by the child, once it is in its user namespace.
+    pub new_time_inside: bool,
     /// The lines for `/proc/<pid>/timens_offsets`.
     pub time_offsets: String,
     /// What is joined, in the order of the configuration.
@@ -106,12 +108,21 @@ pub fn plan(spec: &Spec, privileged: bool) -> Result<NamespacePlan, Refusal> {
     let new = new & !kind_flag(NamespaceType::Cgroup) & !kind_flag(NamespaceType::Time);
     let join_user = joins.iter().any(|join| join.kind == NamespaceType::User);
     let join_pid_inside = join_pid && join_user && !privileged;
+    let new_time_inside = new_time && (new_user || join_user) && !privileged;
+    let new_time = new_time && !new_time_inside;
     let launcher = (join_pid && !join_pid_inside) || new_time || (new_user && !joins.is_empty());
+    // What is in a time namespace is born there, and the first process of a PID namespace has no siblings (clone(2)).
+    let outside = match (join_user, new_time_inside) {
+        (true, _) => 0,
+        (false, true) => kind_flag(NamespaceType::User),
+        (false, false) => new,
+    };
     Ok(NamespacePlan {
-        new: if join_user { 0 } else { new },
-        new_inside: if join_user { new } else { 0 },
+        new: outside,
+        new_inside: new & !outside,
         new_cgroup,
         new_time,
+        new_time_inside,
         time_offsets: time_offsets(&linux),
         strategy: if launcher { Strategy::Launcher } else { Strategy::Direct },
         id_maps,
@@ -127,7 +138,7 @@ pub fn plan(spec: &Spec, privileged: bool) -> Result<NamespacePlan, Refusal> {
 impl NamespacePlan {
     /// The child makes the container's first process: a PID namespace is entered by being born in it.
     pub fn clones_itself(&self) -> bool {
-        self.join_pid_inside || self.new_inside & kind_flag(NamespaceType::Pid) != 0
+        self.join_pid_inside || self.new_time_inside || self.new_inside & kind_flag(NamespaceType::Pid) != 0
     }
 }
 
@@ -166,10 +177,14 @@ mod tests {
     use super::*;
 
     fn planned(linux: &str) -> Result<NamespacePlan, Refusal> {
+        planned_by(true, linux)
+    }
+
+    fn planned_by(privileged: bool, linux: &str) -> Result<NamespacePlan, Refusal> {
         let config = format!(
             r#"{{"ociVersion":"1.3.0","root":{{"path":"r"}},"process":{{"cwd":"/","args":["a"]}},"linux":{linux}}}"#
         );
-        plan(&Spec::from_bytes(config.as_bytes()).unwrap(), true)
+        plan(&Spec::from_bytes(config.as_bytes()).unwrap(), privileged)
     }
 
     #[test]
@@ -231,6 +246,27 @@ mod tests {
         assert!(plan.clones_itself());
         let plan = planned(&format!(r#"{{"namespaces":[{user},{{"type":"mount"}}]}}"#)).unwrap();
         assert!(!plan.clones_itself());
+    }
+
+    #[test]
+    fn a_user_has_rights_from_inside_its_user_namespace_only() {
+        let joins =
+            r#"{"namespaces":[{"type":"user","path":"/proc/9/ns/user"},{"type":"pid","path":"/proc/9/ns/pid"}]}"#;
+        let ways = [true, false].map(|privileged| {
+            let plan = planned_by(privileged, joins).unwrap();
+            (plan.strategy, plan.clones_itself())
+        });
+        assert_eq!(ways, [(Strategy::Launcher, false), (Strategy::Direct, true)]);
+        let map = r#"[{"containerID":0,"hostID":1000,"size":1}]"#;
+        let time = format!(
+            r#"{{"namespaces":[{{"type":"user"}},{{"type":"time"}},{{"type":"pid"}}],"uidMappings":{map},"gidMappings":{map}}}"#
+        );
+        let ways = [true, false].map(|privileged| {
+            let plan = planned_by(privileged, &time).unwrap();
+            (plan.new, plan.new_inside, plan.new_time, plan.strategy)
+        });
+        let (launched, inside) = (Strategy::Launcher, Strategy::Direct);
+        assert_eq!(ways, [(0x3000_0000, 0, true, launched), (0x1000_0000, 0x2000_0000, false, inside)]);
     }
 
     #[test]
