@@ -33,6 +33,10 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(affinity_of_the_caller_does_not_leak).peer_cannot(NEWER).skip_if(one_cpu, "there is one CPU"),
         scene!(affinity_of_exec).peer_cannot(NEWER).skip_if(one_cpu, "there is one CPU"),
         scene!(affinity_that_cannot_be).peer_cannot(NEWER),
+        scene!(apparmor_profile_that_is_not_loaded).peer_cannot("the words are our own").skip_if(
+            std::fs::metadata("/sys/kernel/security/apparmor/profiles").is_err(),
+            "AppArmor is off, or securityfs is not mounted",
+        ),
         scene!(score_and_limits_in_a_user_namespace).peer_cannot("joining a user namespace takes id maps"),
         scene!(score_lowered_and_limits_raised_in_a_user_namespace)
             .skip_if(!host::may_raise_limits(), "the machine's root lacks CAP_SYS_RESOURCE"),
@@ -323,4 +327,20 @@ fn score_lowered_and_limits_raised_in_a_user_namespace(stage: &Stage) {
     for (score, limit) in scores_and_limits(&bundle, "Max core file size") {
         assert_eq!((score.as_str(), limit), ("-123", vec!["4096".to_owned(), "8192".to_owned()]));
     }
+}
+
+fn apparmor_profile_that_is_not_loaded(stage: &Stage) {
+    let mut bundle = stage.sleeper();
+    bundle.set("/process/apparmorProfile", json!("nobody-has-loaded-this"));
+    bundle
+        .create_with(&[])
+        .fails()
+        .says("/process/apparmorProfile")
+        .says("nobody-has-loaded-this")
+        .says("apparmor_parser");
+    bundle.is_gone();
+    bundle.config["process"].as_object_mut().unwrap().remove("apparmorProfile");
+    bundle.start();
+    let exec = ["exec", "--apparmor", "nobody-has-loaded-this", &bundle.id, "true"];
+    bundle.call(&exec).fails().says("is not loaded");
 }

@@ -32,6 +32,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(cgroup_not_writable_is_done_without).peer_cannot("runc refuses a cgroupsPath that it cannot make"),
         scene!(delegated_cgroup_has_limits).peer_cannot("runc needs every hierarchy that is mounted"),
         scene!(own_namespaces_are_joined).peer_cannot(EARLIER),
+        scene!(time_has_an_offset).peer_cannot(EARLIER),
         scene!(hosts_file_systems_are_shown).peer_cannot("runc leaves it to the configuration"),
         scene!(locked_options_are_kept).peer_cannot(EARLIER),
         scene!(what_a_user_cannot_have_is_refused).peer_cannot("the words are our own"),
@@ -312,6 +313,16 @@ impl Drop for Ended {
         self.0.kill().ok();
         self.0.wait().ok();
     }
+}
+
+fn time_has_an_offset(stage: &Stage) {
+    let mut container = Rootless::shell(stage, "cut -d. -f1 /proc/uptime; echo $$; readlink /proc/self/ns/time");
+    container.bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "time" }));
+    container.bundle.set("/linux/timeOffsets", json!({ "boottime": { "secs": 1_000_000_000 } }));
+    let lines = container.run().ok().lines();
+    assert!(lines[0].parse::<u64>().unwrap() >= 1_000_000_000, "{}", lines[0]);
+    assert_eq!(lines[1], "1");
+    assert_ne!(lines[2], host::namespace("self", "time"));
 }
 
 fn hosts_file_systems_are_shown(stage: &Stage) {
