@@ -4,6 +4,7 @@
 mod build;
 mod default_runtime;
 mod host_network;
+mod host_publish;
 mod lifecycle;
 mod live_restore;
 mod network_modes;
@@ -43,6 +44,7 @@ impl Stage {
 fn main() -> ExitCode {
     let scenes = [
         host_network::scenes(),
+        host_publish::scenes(),
         network_modes::scenes(),
         ports::scenes(),
         verbs_run::scenes(),

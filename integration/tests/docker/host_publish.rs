@@ -1,0 +1,130 @@
+//! Host networking without its limits: published ports, policy and counters in the host's own network. Docker of every version
+//! hands the environment on, so that is how the settings come here.
+
+use std::collections::BTreeSet;
+
+use integration::container::Container;
+use integration::host;
+use integration::http::{first_answer, get};
+use integration::image::{BUSYBOX, NGINX};
+use integration::scene;
+use integration::scene::Scene;
+use integration::wait::{PATIENCE, eventually};
+
+use crate::Stage;
+
+pub fn scenes() -> Vec<Scene<Stage>> {
+    let ours = "settings of host networking are lightship's own";
+    vec![
+        scene!(two_unmodified_servers_listen_on_80).peer_cannot(ours),
+        scene!(a_command_in_the_container_sees_the_same_ports).peer_cannot(ours),
+        scene!(auto_moves_the_second_server).peer_cannot(ours),
+        scene!(a_port_that_is_not_listed_cannot_be_bound).peer_cannot(ours),
+        scene!(nothing_is_left_behind).peer_cannot(ours),
+        scene!(a_bad_value_is_refused_with_its_grammar).peer_cannot(ours),
+        scene!(another_network_refuses_the_settings).peer_cannot(ours),
+    ]
+}
+
+/// nginx as it comes, which listens on port 80, with a setting.
+fn serve(stage: &Stage, name: &str, setting: &str) -> Container {
+    let container = stage.docker.container(name);
+    let page = format!("PAGE={name}");
+    container.start_detached(&["--network", "host", "-e", setting, "-e", &page, NGINX]);
+    container
+}
+
+fn publish(port: u16) -> String {
+    format!("LIGHTSHIP_NET_PUBLISH={port}:80")
+}
+
+fn two_unmodified_servers_listen_on_80(stage: &Stage) {
+    let (first, second) = (host::free_port(), host::free_port());
+    let _web1 = serve(stage, "web1", &publish(first));
+    let _web2 = serve(stage, "web2", &publish(second));
+    assert_eq!(first_answer(host::address(), first), "web1");
+    assert_eq!(first_answer(host::address(), second), "web2");
+    assert_eq!(first_answer([127, 0, 0, 1].into(), second), "web2");
+}
+
+fn a_command_in_the_container_sees_the_same_ports(stage: &Stage) {
+    let (first, second) = (host::free_port(), host::free_port());
+    let web1 = serve(stage, "inside1", &publish(first));
+    let web2 = serve(stage, "inside2", &publish(second));
+    for (web, port) in [(&web1, first), (&web2, second)] {
+        first_answer(host::address(), port);
+        assert_eq!(web.exec(&["wget", "-q", "-O", "-", "http://127.0.0.1/"]), web.name.rsplit_once('-').unwrap().0);
+        // It is the same port for whoever is inside: nobody else can have it there.
+        let taken = web.exec_with(&[], &["nc", "-l", "-p", "80"]);
+        assert!(taken.code != 0 && taken.stderr.contains("in use"), "{taken:?}");
+    }
+}
+
+fn auto_moves_the_second_server(stage: &Stage) {
+    let port = host::free_port();
+    let listens = format!("PORT={port}");
+    let start = |name: &str| {
+        let container = stage.docker.container(name);
+        let page = format!("PAGE={name}");
+        let auto = "LIGHTSHIP_NET_PUBLISH=auto";
+        container.start_detached(&["--network", "host", "-e", auto, "-e", &listens, "-e", &page, NGINX]);
+        container
+    };
+    let _first = start("auto1");
+    assert_eq!(first_answer(host::address(), port), "auto1");
+    let second = start("auto2");
+    eventually(PATIENCE, "the second server on a port of its own", || {
+        (second.exec(&["wget", "-q", "-O", "-", &format!("http://127.0.0.1:{port}/")]) == "auto2").then_some(())
+    });
+    assert_eq!(get(host::address(), port).unwrap(), "auto1");
+}
+
+fn a_port_that_is_not_listed_cannot_be_bound(stage: &Stage) {
+    let web = serve(stage, "refused", "LIGHTSHIP_NET_ALLOW_BIND=8080");
+    assert_eq!(web.wait(), 1);
+    let logs = web.logs();
+    assert!(logs.contains("bind() to 0.0.0.0:80 failed (1: Operation not permitted)"), "{logs}");
+}
+
+fn nothing_is_left_behind(stage: &Stage) {
+    let before = programs();
+    // A port of its own makes programs of its own, and so names of their own.
+    let port = host::free_port();
+    let web = serve(stage, "gone", &publish(port));
+    first_answer(host::address(), port);
+    let own: BTreeSet<String> = programs().difference(&before).cloned().collect();
+    assert!(own.iter().any(|name| name.ends_with("_ls_bind4")), "{own:?}");
+    web.verb(&["rm", "-f"]).ok();
+    // The kernel takes programs off a removed cgroup a moment later.
+    let publishing =
+        |name: &&String| ["_ls_bind4", "_ls_connect6", "_ls_sockname4"].iter().any(|end| name.ends_with(end));
+    eventually(PATIENCE, "all programs of the container to be gone", || {
+        let left = programs();
+        own.iter().filter(publishing).all(|name| !left.contains(name)).then_some(())
+    });
+}
+
+/// The programs that the kernel has compiled, by their names, which hold a digest of their instructions.
+fn programs() -> BTreeSet<String> {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap();
+    let names =
+        symbols.lines().filter(|line| line.ends_with("[bpf]")).filter_map(|line| line.split_whitespace().nth(2));
+    names.map(str::to_owned).collect()
+}
+
+fn a_bad_value_is_refused_with_its_grammar(stage: &Stage) {
+    let container = stage.docker.container("bad");
+    let setting = "LIGHTSHIP_NET_PUBLISH=8080";
+    let answer = container.run(&["--network", "host", "-e", setting, BUSYBOX, "true"]);
+    assert_eq!(answer.code, 125, "{answer:?}");
+    let text =
+        "LIGHTSHIP_NET_PUBLISH=\"8080\" is no value of publish ([ADDRESS:]HOSTPORT[-LAST]:PORT[-LAST][/tcp|/udp]";
+    assert!(answer.stderr.replace('\\', "").contains(text), "{answer:?}");
+}
+
+fn another_network_refuses_the_settings(stage: &Stage) {
+    let container = stage.docker.container("bridged");
+    let answer = container.run(&["-e", "LIGHTSHIP_NET_PUBLISH=8080:80", BUSYBOX, "true"]);
+    assert_eq!(answer.code, 125, "{answer:?}");
+    assert!(answer.stderr.contains("is for containers that share the host's network"), "{answer:?}");
+}
