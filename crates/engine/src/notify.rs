@@ -93,8 +93,10 @@ fn manager() -> Option<SocketAddr> {
 impl Notify {
     /// Listens on the socket of a container that was created with one, if the runtime has a manager to pass its words on to.
     pub(crate) fn listen(entry: &Entry, main: u32) -> Result<Option<Notify>, Error> {
-        let folder = rustix::fs::statat(entry.directory(), FOLDER, AtFlags::SYMLINK_NOFOLLOW);
-        let (Ok(_), Some(address)) = (folder, manager()) else { return Ok(None) };
+        let Some(address) = manager() else { return Ok(None) };
+        if rustix::fs::statat(entry.directory(), FOLDER, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+            return Ok(None);
+        }
         let name = format!("{FOLDER}/{SOCKET}");
         let failed = |error: std::io::Error| Error::file("socket", entry.path().join(&name))(error);
         let container = UnixDatagram::bind(socket::address(entry.directory(), &name)).map_err(failed)?;
