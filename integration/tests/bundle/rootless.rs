@@ -58,9 +58,10 @@ impl Rootless {
         let linux = bundle.config["linux"].as_object_mut().unwrap();
         linux.remove("resources");
         linux.remove("cgroupsPath");
-        // A copy, since the way to the build need not be open to everybody.
+        // A copy, since the way to the build need not be open to everybody; and by another process, since what this one has open for
+        // writing, a scene that starts a program beside this one may have open too for a moment (execve(2), ETXTBSY).
         let runtime = bundle.folder.join(stage.runtime.name());
-        fs::copy(&stage.runtime.path, &runtime).unwrap();
+        command::run(Command::new("cp").arg(&stage.runtime.path).arg(&runtime)).ok();
         command::run(Command::new("chown").args(["-R", USER]).arg(&bundle.folder)).ok();
         command::run(Command::new("chmod").arg("a+x").arg(&stage.ground.folder)).ok();
         Rootless { bundle, runtime, inside: None }
