@@ -255,7 +255,7 @@ fn wanted_process(spec: &Spec, options: &ExecOptions) -> Result<Process, Error> 
     if let Some(path) = &options.process {
         let bytes = bundle::read_document("process", path)?;
         let process = Process::from_bytes(&bytes).map_err(|error| Error::Unreadable { path: path.clone(), error })?;
-        return Ok(scheduled_as(spec, process));
+        return Ok(completed(spec, process));
     }
     let mut process = spec.process.clone().unwrap_or_default();
     process.args = options.args.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -266,7 +266,7 @@ fn wanted_process(spec: &Spec, options: &ExecOptions) -> Result<Process, Error> 
     }
     if let Some(user) = options.user {
         process.user.uid = user.uid;
-        process.user.gid = user.gid.unwrap_or_default();
+        process.user.gid = user.gid.unwrap_or(process.user.gid);
     }
     process.user.additional_gids.extend(&options.additional_gids);
     process.no_new_privileges |= options.no_new_privs;
@@ -286,9 +286,11 @@ fn wanted_process(spec: &Spec, options: &ExecOptions) -> Result<Process, Error> 
     Ok(process)
 }
 
-/// A file that says nothing of scheduling leaves it as the container has it.
-fn scheduled_as(spec: &Spec, mut process: Process) -> Process {
+/// A file that says nothing of capabilities, of the OOM score or of scheduling leaves them as the container has them.
+fn completed(spec: &Spec, mut process: Process) -> Process {
     if let Some(first) = &spec.process {
+        process.capabilities = process.capabilities.or_else(|| first.capabilities.clone());
+        process.oom_score_adj = process.oom_score_adj.or(first.oom_score_adj);
         process.scheduler = process.scheduler.or_else(|| first.scheduler.clone());
         process.io_priority = process.io_priority.or(first.io_priority);
         process.exec_cpu_affinity = process.exec_cpu_affinity.or_else(|| first.exec_cpu_affinity.clone());

@@ -76,7 +76,7 @@ fn flags_change_what_they_say_and_nothing_else() {
     options.caps = vec!["CAP_NET_RAW".to_owned()];
     assert_eq!(bundle.runtime.exec(&bundle.id, &options).unwrap(), 0);
     let out = bundle.file("tmp/out");
-    assert!(out.starts_with("0\n0\nb\n/bin\n"), "{out}");
+    assert!(out.starts_with("0\n8\nb\n/bin\n"), "{out}");
     assert!(out.contains("CapInh:\t0000000000000021\n") && out.contains("CapEff:\t0000000000002021\n"), "{out}");
 }
 
