@@ -15,16 +15,18 @@ use crate::systemd::Unit;
 const LIMIT: Duration = Duration::from_secs(2);
 
 impl CgroupRecord {
-    /// Stops the container's unit, if there is one. Removes the container's directories and those made below them, innermost first; those that existed before the
-    /// container stay. What is gone already is no error.
+    /// Stops the container's unit, if there is one, and removes the container's directories and those made below them,
+    /// innermost first; those that existed before the container stay, and so does their unit. What is gone already is no
+    /// error.
     ///
     /// Processes are not killed: call [`kill_all`](CgroupRecord::kill_all) before.
     ///
     /// # Errors
     /// The first directory that cannot be removed; the others are removed all the same.
     pub fn remove(&self) -> Result<(), Error> {
+        let unit = self.unit.as_ref().filter(|_| self.dirs.iter().any(|dir| dir.made));
         // systemd goes first: it would go on watching directories that are gone.
-        let mut first = self.unit.as_ref().map_or(Ok(()), Unit::stop);
+        let mut first = unit.map_or(Ok(()), Unit::stop);
         let deadline = Instant::now() + LIMIT;
         for dir in self.dirs.iter().rev().filter(|dir| dir.made) {
             let result = remove_dir(dir, deadline);

@@ -85,29 +85,26 @@ impl Connection {
     /// # Errors
     /// None of the sockets is there; nobody answers.
     pub(crate) fn open(user: bool) -> Result<Connection, Failure> {
-        let (private, bus) = if user { user_addresses() } else { system_addresses() };
         let mut failed = Failure::Io(Errno::NOENT);
-        for (is_bus, path) in private.iter().map(|path| (false, path)).chain(bus.iter().map(|path| (true, path))) {
-            match Self::connect(path) {
-                Ok(socket) => {
-                    let mut connection = Connection { socket, inbox: Vec::new(), ended: Vec::new(), serial: 0 };
-                    connection.authenticate()?;
-                    if is_bus {
-                        connection.call(BUS, BUS_PATH, BUS, "Hello", &[])?;
-                        connection.call(BUS, BUS_PATH, BUS, "AddMatch", &[JOB_REMOVED.into()])?;
-                    }
-                    return Ok(connection);
-                }
-                Err(errno) => failed = errno.into(),
+        for address in if user { user_addresses() } else { system_addresses() } {
+            match Self::at(&address) {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => failed = failure,
             }
         }
         Err(failed)
     }
 
-    fn connect(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
+    fn at(address: &Address) -> Result<Connection, Failure> {
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        rustix::net::connect(&socket, address)?;
-        Ok(socket)
+        rustix::net::connect(&socket, &address.socket)?;
+        let mut connection = Connection { socket, inbox: Vec::new(), ended: Vec::new(), serial: 0 };
+        connection.authenticate()?;
+        if address.is_bus {
+            connection.call(BUS, BUS_PATH, BUS, "Hello", &[])?;
+            connection.call(BUS, BUS_PATH, BUS, "AddMatch", &[JOB_REMOVED.into()])?;
+        }
+        Ok(connection)
     }
 
     /// SASL EXTERNAL with no identity of its own: the kernel tells the other end who we are, also from inside a user
@@ -250,24 +247,30 @@ impl Connection {
     }
 }
 
-type Addresses = (Vec<SocketAddrUnix>, Vec<SocketAddrUnix>);
-
-/// systemd's own socket, then the bus.
-fn system_addresses() -> Addresses {
-    let at = |path: &str| SocketAddrUnix::new(path).into_iter().collect();
-    (at("/run/systemd/private"), at("/run/dbus/system_bus_socket"))
+/// Where systemd is to be reached.
+struct Address {
+    socket: SocketAddrUnix,
+    /// A message bus, and not systemd itself.
+    is_bus: bool,
 }
 
-fn user_addresses() -> Addresses {
+/// systemd's own socket, then the bus.
+fn system_addresses() -> Vec<Address> {
+    let at = |path: &str, is_bus| SocketAddrUnix::new(path).map(|socket| Address { socket, is_bus });
+    [at("/run/systemd/private", false), at("/run/dbus/system_bus_socket", true)].into_iter().flatten().collect()
+}
+
+fn user_addresses() -> Vec<Address> {
     let runtime_dir = match env::var_os("XDG_RUNTIME_DIR") {
         Some(dir) => PathBuf::from(dir),
         // Where pam_systemd(8) has it.
         None => format!("/run/user/{}", rustix::process::geteuid().as_raw()).into(),
     };
-    let session = env::var("DBUS_SESSION_BUS_ADDRESS").ok();
-    let mut bus: Vec<SocketAddrUnix> = session.iter().flat_map(|text| bus_addresses(text)).collect();
-    bus.extend(SocketAddrUnix::new(runtime_dir.join("bus")));
-    (SocketAddrUnix::new(runtime_dir.join("systemd/private")).into_iter().collect(), bus)
+    let session = env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+    let own = SocketAddrUnix::new(runtime_dir.join("systemd/private"));
+    let own = own.into_iter().map(|socket| Address { socket, is_bus: false });
+    let buses = bus_addresses(&session).into_iter().chain(SocketAddrUnix::new(runtime_dir.join("bus")));
+    own.chain(buses.map(|socket| Address { socket, is_bus: true })).collect()
 }
 
 /// The unix sockets of an address (D-Bus specification, "Server Addresses"): `unix:path=P;unix:abstract=N,guid=…`.
@@ -296,16 +299,62 @@ fn unescape(text: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+
     use super::*;
+
+    /// A dbus-daemon that ends with the test.
+    struct Daemon(Child);
+
+    impl Drop for Daemon {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+
+    /// Starts a bus of its own; nothing where there is no dbus-daemon (Debian's package dbus).
+    fn daemon() -> Option<(Daemon, Address)> {
+        let mut command = Command::new("dbus-daemon");
+        command.args(["--session", "--nofork", "--print-address", "--address=unix:dir=/tmp"]).stdout(Stdio::piped());
+        let Ok(mut child) = command.spawn() else {
+            eprintln!("skipped: there is no dbus-daemon");
+            return None;
+        };
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        let socket = bus_addresses(address.trim()).swap_remove(0);
+        Some((Daemon(child), Address { socket, is_bus: true }))
+    }
+
+    #[test]
+    fn a_bus_understands_us_and_tells_what_jobs_have_ended() {
+        let Some((_daemon, address)) = daemon() else { return };
+        let mut connection = Connection::at(&address).unwrap();
+        let mut ask = |method: &str| connection.call(BUS, BUS_PATH, BUS, method, &[SYSTEMD.into()]);
+        assert_eq!(ask("NameHasOwner").unwrap(), [Value::Bool(false)]);
+        let refused = ask("NoSuchMethod").unwrap_err();
+        assert!(matches!(&refused, Failure::Refused(name, _) if name.ends_with("UnknownMethod")), "{refused:?}");
+
+        let mut other = Connection::at(&address).unwrap();
+        let job = [Value::Uint32(7), Value::Path("/job/7".to_owned()), "a.scope".into(), "done".into()];
+        let call = Message::call("", SYSTEMD_PATH, MANAGER, "JobRemoved", &job);
+        other.send(&Message { kind: Kind::Signal, serial: 9, ..call }.to_bytes()).unwrap();
+        // The bus keeps the order, so when it has answered the one the other has had its signal.
+        other.call(BUS, BUS_PATH, BUS, "GetId", &[]).unwrap();
+        connection.call(BUS, BUS_PATH, BUS, "GetId", &[]).unwrap();
+        assert_eq!(connection.ended, [("/job/7".to_owned(), "done".to_owned())]);
+    }
 
     #[test]
     fn addresses_of_buses_are_read() {
-        let paths =
-            |text| bus_addresses(text).iter().map(|a| format!("{:?}{:?}", a.path(), a.abstract_name())).collect();
-        let found: Vec<String> = paths("unix:path=/run/user/1000/bus,guid=0;tcp:host=x;unix:abstract=/tmp/a%20b");
+        let found = bus_addresses("unix:path=/run/user/1000/bus,guid=0;tcp:host=x;unix:abstract=/tmp/a%20b");
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].contains("/run/user/1000/bus"), "{found:?}");
-        assert_eq!(unescape("/tmp/a%20b%zz%"), b"/tmp/a b%zz%");
+        assert_eq!(found[0].path().unwrap().to_bytes(), b"/run/user/1000/bus");
+        assert_eq!(found[1].abstract_name().unwrap(), b"/tmp/a b");
+        assert_eq!(unescape("%zz%"), b"%zz%");
     }
 }
