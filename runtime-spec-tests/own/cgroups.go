@@ -31,7 +31,7 @@ const cgroupRoot = "/sys/fs/cgroup"
 // unifiedOnly is whether the host has cgroup v2 and nothing else.
 func unifiedOnly() bool { return exists(cgroupRoot + "/cgroup.controllers") }
 
-// hierarchies are the directories below which a container's cgroup can be.
+// hierarchies are the folders below which a container's cgroup can be.
 func hierarchies() []string {
 	if unifiedOnly() {
 		return []string{cgroupRoot}

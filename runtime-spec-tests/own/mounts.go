@@ -99,7 +99,7 @@ func mountOrder(c *container) {
 func mountDestinationRelative(c *container) {
 	c.set("/mounts/-", mount("tmpfs", "mnt/relative"))
 	c.set("/process/cwd", "/bin")
-	c.prints("/mnt/relative", "grep -o /mnt/relative /proc/self/mountinfo")
+	c.prints("/mnt/relative", "grep -o ' /mnt/relative ' /proc/self/mountinfo")
 }
 
 func mountRemount(c *container) {
