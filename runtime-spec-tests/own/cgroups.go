@@ -40,8 +40,9 @@ func hierarchies() []string {
 	return all
 }
 
-// cgroupsPath is an absolute cgroup path of this container's own.
-func (c *container) cgroupsPath() string { return "/" + filepath.Base(c.bundle) + "/inner" }
+// cgroupsPath is an absolute cgroup path of this container's own. It is not below that of the id,
+// where a runtime may put a container that has no path.
+func (c *container) cgroupsPath() string { return "/spec-" + filepath.Base(c.bundle) + "/inner" }
 
 // cgroups are the path's cgroups. A hierarchy that is not mounted leaves an empty folder, in
 // which a runtime may have made a folder that is none.
@@ -67,7 +68,7 @@ func (c *container) removeCgroups() {
 func cgroupSamePlace(c *container) {
 	var places []string
 	for range 2 {
-		c.set("/linux/cgroupsPath", filepath.Base(c.bundle)+"/relative")
+		c.set("/linux/cgroupsPath", strings.TrimPrefix(c.cgroupsPath(), "/"))
 		c.need(c.create())
 		places = append(places, read(fmt.Sprintf("/proc/%d/cgroup", c.state().Pid)))
 		c.another()
