@@ -4,7 +4,7 @@
     reason = "a build script runs the compiler, and has nobody to report to but cargo"
 )]
 
-//! Compiles init, the tiny static program that the library embeds: one call of rustc, as it has no dependency and needs
+//! Compiles the tiny static programs that the library embeds, each with one call of rustc, as they have no dependency and need
 //! other flags (no libc, no unwinding, not position-independent) than everything else.
 
 use std::env;
@@ -15,9 +15,14 @@ fn main() {
     for source in ["init", "src/op.rs", "../sys/src/arch"] {
         println!("cargo:rerun-if-changed={source}");
     }
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("init");
+    compile("init", "init/main.rs");
+    compile("watcher", "init/watcher.rs");
+}
+
+fn compile(name: &str, source: &str) {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(name);
     let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"));
-    rustc.args(["--edition", "2024", "--crate-name", "init", "--crate-type", "bin", "init/main.rs", "-o"]).arg(&out);
+    rustc.args(["--edition", "2024", "--crate-name", name, "--crate-type", "bin", source, "-o"]).arg(&out);
     rustc.arg("--target").arg(env::var_os("TARGET").expect("cargo sets TARGET"));
     rustc.args([
         "-C",
@@ -37,5 +42,5 @@ fn main() {
         rustc.arg("-C").arg(format!("link-arg={argument}"));
     }
     let status = rustc.status().expect("rustc can be run");
-    assert!(status.success(), "init does not compile");
+    assert!(status.success(), "{name} does not compile");
 }

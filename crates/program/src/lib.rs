@@ -11,3 +11,6 @@ pub use op::{Failure, NO_VALUE, Op, Resolve, Slot, Str, StrList};
 
 /// The init program, a static executable without any dependency.
 pub static INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+
+/// The watcher of a container in the host's network, as small as [`INIT`]: `init/watcher.rs` says what it is given.
+pub static WATCHER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/watcher"));

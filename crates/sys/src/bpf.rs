@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 pub use map::{Map, MapKind, possible_cpus};
-pub use ring::RingBuffer;
+pub use ring::{RingBuffer, page_size};
 
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;

@@ -3,6 +3,7 @@
 
 pub mod arch;
 pub mod bpf;
+pub mod companion;
 pub mod handle;
 pub mod idmap;
 pub mod memfd;

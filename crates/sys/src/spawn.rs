@@ -10,9 +10,11 @@ const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+/// A child that shares the parent's memory, and suspends it until its execve: that spares a copy of the page tables.
+pub(crate) const SHARED_MEMORY: u64 = CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// As much as the child's few calls need, many times over.
-const STACK: usize = 16 * 1024;
+pub(crate) const STACK: usize = 16 * 1024;
 
 /// What the child is to be.
 pub struct Spawn<'a> {
@@ -51,18 +53,18 @@ pub struct Spawned {
 /// `struct clone_args` (clone(2)).
 #[repr(C)]
 #[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
+pub(crate) struct CloneArgs {
+    pub(crate) flags: u64,
+    pub(crate) pidfd: u64,
+    pub(crate) child_tid: u64,
+    pub(crate) parent_tid: u64,
+    pub(crate) exit_signal: u64,
+    pub(crate) stack: u64,
+    pub(crate) stack_size: u64,
+    pub(crate) tls: u64,
+    pub(crate) set_tid: u64,
+    pub(crate) set_tid_size: u64,
+    pub(crate) cgroup: u64,
 }
 
 /// What the child reads, made ready by the parent: the child neither allocates nor frees.
@@ -97,10 +99,10 @@ impl Spawn<'_> {
         };
         let mut stack = vec![0u8; STACK];
         let mut pidfd = -1i32;
-        // Sharing memory until the execve spares a copy of the page tables, but suspends the parent, who has id maps to write.
-        let share = if self.wait_for_ids || self.own_memory { 0 } else { CLONE_VM | CLONE_VFORK };
+        // The parent of one that waits for its ids has them to write, and cannot be suspended.
+        let share = if self.wait_for_ids || self.own_memory { CLONE_CLEAR_SIGHAND } else { SHARED_MEMORY };
         let mut args = CloneArgs {
-            flags: self.namespaces | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | share,
+            flags: self.namespaces | CLONE_PIDFD | share,
             pidfd: &raw mut pidfd as u64,
             exit_signal: libc::SIGCHLD as u64,
             stack: stack.as_mut_ptr() as u64,

@@ -100,7 +100,11 @@ impl Map {
         Map::of(fd)
     }
 
-    fn of(fd: OwnedFd) -> io::Result<Map> {
+    /// The map that a descriptor stands for.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is no map's.
+    pub fn of(fd: OwnedFd) -> io::Result<Map> {
         let mut info = MapInfo::default();
         // SAFETY: `info` begins as the kernel's `struct bpf_map_info` and holds no pointers.
         unsafe { object_info(&fd, &mut info) }?;

@@ -17,6 +17,12 @@ const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 const HEADER: usize = 8;
 
+/// The size of a page of memory in bytes: the least that a ring buffer can have.
+pub fn page_size() -> usize {
+    // SAFETY: it only asks for a number, which every system has.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
 /// The reader of a ring buffer. There should be only one for each.
 #[derive(Debug)]
 pub struct RingBuffer {
@@ -36,8 +42,7 @@ impl RingBuffer {
         if !map.is(MapKind::RingBuffer) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // SAFETY: it only asks for a number, which every system has.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let page = page_size();
         let size = map.entries() as usize;
         let consumer = Mapping::new(map.as_fd(), page, ProtFlags::READ | ProtFlags::WRITE, 0)?;
         let producer = Mapping::new(map.as_fd(), page + 2 * size, ProtFlags::READ, page as u64)?;

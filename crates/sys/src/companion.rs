@@ -1,0 +1,87 @@
+//! A process beside a container: a program in a memfd that gets a few descriptors and words, and goes its own way.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crate::arch::{self, nr};
+use crate::spawn::{CloneArgs, SHARED_MEMORY, STACK};
+
+/// What the child reads, made ready by the parent, and where it leaves the number of its error.
+struct Child {
+    program: i32,
+    descriptors: Vec<i32>,
+    /// Ended by a null.
+    words: Vec<*const u8>,
+    errno: i32,
+}
+
+/// Makes a process that executes `program` with `words`, the first of them its name, and without an environment. It has the
+/// descriptors as its own from 0 on; all others that execve leaves open are its own business to close. The
+/// answer is its process id.
+///
+/// # Errors
+/// Those of clone3(2), fcntl(2) and execveat(2).
+pub fn spawn(program: BorrowedFd<'_>, words: &[&CStr], descriptors: &[BorrowedFd<'_>]) -> io::Result<i32> {
+    // Away from the numbers that they are to get, or one would take the place of another before its turn.
+    let away = |fd: &BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, descriptors.len() as i32);
+    let sources = descriptors.iter().map(away).collect::<Result<Vec<OwnedFd>, _>>()?;
+    let program = away(&program.as_fd())?;
+    let mut child = Child {
+        program: program.as_raw_fd(),
+        descriptors: sources.iter().map(AsRawFd::as_raw_fd).collect(),
+        words: words.iter().map(|word| word.as_ptr().cast()).chain([std::ptr::null()]).collect(),
+        errno: 0,
+    };
+    let mut stack = vec![0u8; STACK];
+    let args = CloneArgs {
+        flags: SHARED_MEMORY,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: stack.as_mut_ptr() as u64,
+        stack_size: STACK as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: `args` is a struct clone_args; the parent sleeps until the child's execve or end, so the stack and `child` outlive
+    // the child's use of them, and nobody else uses them meanwhile. `run` never returns and changes `child.errno` alone.
+    let answer =
+        unsafe { arch::clone3(&raw const args as usize, size_of::<CloneArgs>(), run, &raw mut child as usize) };
+    if answer < 0 {
+        return Err(io::Error::from_raw_os_error(-answer as i32));
+    }
+    // SAFETY: a valid i32, written behind the compiler's back.
+    match unsafe { (&raw const child.errno).read_volatile() } {
+        0 => Ok(answer as i32),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+/// The child, from clone3 to execveat.
+unsafe extern "C" fn run(child: usize) -> ! {
+    // SAFETY: the parent passes the address of its `Child`, which stays where it is, and sleeps.
+    let child = unsafe { &mut *(child as *mut Child) };
+    if let Err(errno) = execute(child) {
+        child.errno = errno;
+    }
+    loop {
+        // SAFETY: plain numbers.
+        let _ = unsafe { arch::call(nr::EXIT_GROUP, [1, 0, 0, 0, 0, 0]) };
+    }
+}
+
+fn execute(child: &Child) -> Result<(), i32> {
+    const AT_EMPTY_PATH: usize = 0x1000;
+    for (to, from) in child.descriptors.iter().enumerate() {
+        // SAFETY: plain numbers.
+        unsafe { arch::call(nr::DUP3, [*from as usize, to, 0, 0, 0, 0]) }?;
+    }
+    let no_environment = [std::ptr::null::<u8>()];
+    let (path, words, environment) = (c"".as_ptr(), child.words.as_ptr(), no_environment.as_ptr());
+    // SAFETY: the path ends with a NUL, the lists with a null pointer, their strings with a NUL.
+    unsafe {
+        arch::call(
+            nr::EXECVEAT,
+            [child.program as usize, path as usize, words as usize, environment as usize, AT_EMPTY_PATH, 0],
+        )
+    }
+    .map(drop)
+}
