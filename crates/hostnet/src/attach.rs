@@ -45,11 +45,12 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Loads and attaches what a plan asks for, before anything of the container runs in the directory.
+/// Loads and attaches what a plan asks for, before anything of the container runs in the directory. The answer is what the
+/// programs share.
 ///
 /// # Errors
 /// [`Error`].
-pub fn apply(plan: &NetPlan, cgroup: impl AsFd) -> Result<(), Error> {
+pub fn apply(plan: &NetPlan, cgroup: impl AsFd) -> Result<Maps, Error> {
     let call = |what| move |error| Error::Call { what, error };
     let maps = Maps::create(plan).map_err(call("making a map"))?;
     let netns = sys::process::netns_cookie().map_err(call("asking for the network namespace's number"))?;
@@ -63,7 +64,7 @@ pub fn apply(plan: &NetPlan, cgroup: impl AsFd) -> Result<(), Error> {
             return Err(failed(*hook, "attaching the program", error));
         }
     }
-    Ok(())
+    Ok(maps)
 }
 
 fn load(program: Program) -> Result<(Hook, std::os::fd::OwnedFd), Error> {

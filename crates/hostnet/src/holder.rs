@@ -25,15 +25,23 @@ pub struct Holder {
     pub process: Option<String>,
 }
 
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Holder {
+    /// Writes who it is, with `more` behind the process's id.
+    pub(crate) fn describe(&self, f: &mut fmt::Formatter<'_>, more: &str) -> fmt::Result {
         if let Some(container) = &self.container {
             write!(f, "container {container}, ")?;
         }
         match (&self.process, self.pid) {
-            (Some(process), Some(pid)) => write!(f, "process {process} (pid {pid})"),
+            // A process names itself as it likes.
+            (Some(process), Some(pid)) => write!(f, "process {} (pid {pid}{more})", process.escape_debug()),
             _ => f.write_str("a process that cannot be seen from here"),
         }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f, "")
     }
 }
 

@@ -5,7 +5,9 @@ pub mod assembler;
 pub mod attach;
 pub mod config;
 mod container;
+pub mod diagnosis;
 mod grammar;
+mod held;
 mod holder;
 pub mod plan;
 pub mod programs;
@@ -14,6 +16,7 @@ pub mod rules;
 mod sockets;
 
 pub use container::Container;
+pub use held::{AlreadyHeld, BindFailed, Held, first_held};
 pub use holder::{Holder, Holders};
 pub use plan::{NetFacts, NetPlan, plan};
 pub use record::NetRecord;

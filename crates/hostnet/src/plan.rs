@@ -60,7 +60,7 @@ pub fn plan(settings: &[Setting], facts: &NetFacts) -> Result<Option<NetPlan>, R
     }
     // What nobody asked for must not keep a container from being made.
     let able = facts.privileged && facts.kernel >= OLDEST_KERNEL;
-    let mut plan = NetPlan { counters: able, ..NetPlan::default() };
+    let mut plan = NetPlan { diagnose: able, counters: able, ..NetPlan::default() };
     for setting in settings {
         plan.set(setting)?;
     }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn without_settings_there_are_counters_and_the_diagnosis_as_far_as_possible() {
         let plan = planned(&[], &HOST).unwrap();
-        assert_eq!(plan, NetPlan { counters: true, ..NetPlan::default() });
+        assert_eq!(plan, NetPlan { diagnose: true, counters: true, ..NetPlan::default() });
         assert!(!plan.essential().takes_programs());
         for facts in [NetFacts { privileged: false, ..HOST }, NetFacts { kernel: (5, 13), ..HOST }] {
             assert!(!planned(&[], &facts).unwrap().takes_programs());

@@ -5,16 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 
-use sys::bpf::{Hook, Instruction, Map, MapKind, RingBuffer};
+use sys::bpf::{Hook, Instruction, Map, MapKind, RingBuffer, page_size};
 
 use super::find_map;
 use super::socket::{CONTEXT, PORT, PROTOCOL, STACK, SocketProgram, leave_other_namespaces};
 use crate::assembler::{Assembler, AssemblyError, Helper, If, Register, Width};
 
 const MAP: &str = "ls_attempts";
-
-/// The size of the ring buffer in bytes: a hundred attempts that nobody has read yet. More are lost.
-const SIZE: u32 = 4096;
 
 /// A record, as it lies on the stack and in the ring buffer: the socket's cookie (8 bytes), the protocol's number, the port as
 /// the container sees it and as the host does (4 each), 4 bytes of nothing, the address as an IPv6 one (16).
@@ -53,6 +50,15 @@ pub enum Event {
 }
 
 impl Event {
+    /// The number of the socket that it is about.
+    #[must_use]
+    pub fn socket(&self) -> u64 {
+        match self {
+            Event::Attempt(attempt) => attempt.socket,
+            Event::Bound(socket) => *socket,
+        }
+    }
+
     /// Reads a record; `None` if it is none.
     #[must_use]
     pub fn parse(record: &[u8]) -> Option<Event> {
@@ -73,7 +79,8 @@ impl Event {
 }
 
 pub(super) fn map() -> io::Result<Map> {
-    Map::create(MapKind::RingBuffer, MAP, 0, 0, SIZE)
+    // One page is a hundred attempts that nobody has read yet. More are lost.
+    Map::create(MapKind::RingBuffer, MAP, 0, 0, page_size() as u32)
 }
 
 /// The ring buffer of the programs on a cgroup v2 directory; `None` if they tell nothing.

@@ -11,3 +11,4 @@ mod guard;
 mod host;
 mod policy;
 mod publish;
+mod watcher;

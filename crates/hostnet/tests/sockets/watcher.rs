@@ -1,0 +1,62 @@
+//! The watcher, with a shell in the runtime's place.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+
+use hostnet::NetPlan;
+use program::WATCHER;
+use rustix::fs::MemfdFlags;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use sys::memfd::{Raw, sealed};
+
+use crate::contained::{ANY4, contained};
+
+/// What the watcher of one container may cost, in KiB of memory that it shares with nobody.
+const MEMORY: u64 = 300;
+
+#[test]
+fn a_failure_is_explained_and_the_containers_end_is_the_watchers() {
+    let plan = NetPlan { diagnose: true, ..NetPlan::default() };
+    contained("watcher::a_failure_is_explained_and_the_containers_end_is_the_watchers", &plan, |door| {
+        let _taken = TcpListener::bind((ANY4, 2161)).unwrap();
+        let cgroup = File::open(door.enter()).unwrap();
+        let ring = hostnet::programs::events(&cgroup).unwrap().unwrap();
+        let mut container = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pidfd = pidfd_open(Pid::from_child(&container), PidfdFlags::empty()).unwrap();
+        let (mut log, stderr) = std::io::pipe().unwrap();
+        let said = rustix::fs::memfd_create("said", MemfdFlags::CLOEXEC).unwrap();
+        let shell = File::open("/bin/sh").unwrap();
+        let program = sealed("watcher", &[Raw::of(WATCHER)], true).unwrap();
+        let page = std::ffi::CString::new(sys::bpf::page_size().to_string()).unwrap();
+        let words = [c"watcher", &page, c"sh", c"-c", c"echo explained >&2"];
+        let descriptors = [ring.as_fd(), said.as_fd(), stderr.as_fd(), pidfd.as_fd(), shell.as_fd()];
+        let watcher = sys::companion::spawn(program.as_fd(), &words, &descriptors).unwrap();
+        drop(stderr);
+
+        // A success is none of its business.
+        let _other = UdpSocket::bind((ANY4, 2162)).unwrap();
+        assert!(TcpListener::bind((ANY4, 2161)).is_err());
+        let mut line = [0; 10];
+        log.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"explained\n");
+        assert!(private_memory(watcher) <= MEMORY, "{} KiB", private_memory(watcher));
+
+        drop(container.stdin.take());
+        let mut rest = String::new();
+        log.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "explained once");
+        container.wait().unwrap();
+    });
+}
+
+/// KiB that are this process's alone (proc_pid_smaps_rollup(5)).
+fn private_memory(pid: i32) -> u64 {
+    let memory = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let private = memory.lines().filter(|line| line.starts_with("Private_"));
+    let private: u64 = private.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()).sum();
+    println!("the watcher has {private} KiB of its own");
+    private
+}
