@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::commands::VERBS;
+use crate::commands::{INTERNAL, VERBS};
 use crate::global;
 
 /// The program's name in usage lines and manual pages.
@@ -19,10 +19,11 @@ const VERSION: &str =
 /// The whole program. The arguments of a command are built when it is chosen, not before.
 #[must_use]
 pub fn command() -> Command {
-    globals()
-        .subcommand_required(true)
-        .subcommand_value_name("COMMAND")
-        .subcommands(VERBS.iter().map(|verb| Command::new(verb.name).about(verb.about).defer(verb.arguments)))
+    globals().subcommand_required(true).subcommand_value_name("COMMAND").subcommands(
+        VERBS
+            .iter()
+            .map(|verb| Command::new(verb.name).about(verb.about).hide(verb.name == INTERNAL).defer(verb.arguments)),
+    )
 }
 
 /// The program with the flags that stand before the command, and no command.

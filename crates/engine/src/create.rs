@@ -138,6 +138,7 @@ impl Runtime {
         let joined = namespaces::open_joins(&plan.namespaces)?;
         refuse_own_namespaces(&spec, &joined)?;
         let network = network::plan(&spec, &self.network, &host, &joined, &mut plan)?;
+        network.as_ref().map(|network| network.check_ports(self)).transpose()?;
         Ok(Request { id, config, spec, plan, network, host, joined, options, preserve_fds, bundle, rootfs })
     }
 
@@ -201,7 +202,8 @@ impl Runtime {
             resctrl.join(launch.pid)?;
         }
         move_net_devices(request, launch.pid)?;
-        let record = request.record(&cgroup, resctrl.as_ref(), network.as_ref(), init)?;
+        let record =
+            request.record(&cgroup, resctrl.as_ref(), network.as_ref().map(|network| &network.record), init)?;
         run_hooks(request, &record, &launch, &mut init_hooks)?;
         if let Err(error) = launch.wait_gate(GATE_READY) {
             return Err(match init_hooks {
@@ -210,6 +212,9 @@ impl Runtime {
             });
         }
         launch.confine(&request.plan.process.confine)?;
+        if let Some(network) = &network {
+            network.watch(&launch, request.plan.terminal.is_some(), self);
+        }
         // Written before init is released: from here on a runtime that is killed leaves a container, and until here init
         // ends by itself when its runtime does.
         entry.commit(&record)?;
@@ -217,6 +222,7 @@ impl Runtime {
         hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
         launch.keep();
         let pidfd = || launch.pidfd.try_clone().map_err(Error::call("the pidfd"));
+        let network = network.map(|network| network.record);
         Ok((Container { record, cgroup, resctrl, network, init: Some(pidfd()?) }, pidfd()?))
     }
 }

@@ -46,6 +46,9 @@ pub enum Error {
     /// Its settings of host networking.
     #[error(transparent)]
     Network(#[from] hostnet::config::Refused),
+    /// A port that it wants is not free.
+    #[error(transparent)]
+    PortHeld(#[from] hostnet::AlreadyHeld),
     /// What is in force in the host's network.
     #[error(transparent)]
     Attach(#[from] hostnet::attach::Error),

@@ -34,6 +34,7 @@ mod state;
 mod terminal;
 mod update;
 mod user_namespace;
+mod watcher;
 
 use std::path::PathBuf;
 

@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use cgroups::{CgroupRecord, Version};
 use hostnet::config::{self, Key, Setting};
-use hostnet::programs::Counters;
+use hostnet::programs::{Counters, Maps};
 use hostnet::{NetFacts, NetPlan, NetRecord};
 use namespaces::Joined;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde_json::{Value, json};
 use spec::{NetworkMode, Refusal, Spec};
+use sys::bpf::Map;
 
 use crate::container::Container;
-use crate::{ContainerPlan, Error, HostFacts, Runtime};
+use crate::launch::Launch;
+use crate::{ContainerPlan, Error, HostFacts, Runtime, watcher};
 
 /// CAP_NET_ADMIN and CAP_NET_RAW: with them the host's interfaces, routes and filters can be changed, and its packets read.
 pub(crate) const GUARDED_CAPABILITIES: u64 = 1 << 12 | 1 << 13;
@@ -23,6 +25,13 @@ pub(crate) const GUARDED_CAPABILITIES: u64 = 1 << 12 | 1 << 13;
 pub(crate) struct HostNetwork {
     settings: Vec<Setting>,
     plan: NetPlan,
+}
+
+/// What is in force for it.
+pub(crate) struct Attached {
+    pub(crate) record: NetRecord,
+    /// Where the diagnosis is told of attempts to bind a port.
+    attempts: Option<Map>,
 }
 
 /// Decides; `None` for a container with another network. A guard takes capabilities from the container's plan.
@@ -60,25 +69,53 @@ fn refuse_host_sysctls(container: &ContainerPlan) -> Result<(), Refusal> {
 }
 
 impl HostNetwork {
+    /// Looks whether the ports are free that the container will want. Where the kernel does not tell, bind(2) will.
+    ///
+    /// # Errors
+    /// One of them is not, and who holds it.
+    pub(crate) fn check_ports(&self, runtime: &Runtime) -> Result<(), Error> {
+        match hostnet::first_held(&self.plan.wanted, || runtime.holders()) {
+            Ok(None) => Ok(()),
+            Ok(Some(held)) => Err(held.into()),
+            Err(errno) => {
+                log::warn!("cannot tell whether the container's ports are free: {errno}");
+                Ok(())
+            }
+        }
+    }
+
     /// Puts the plan in force, before anything runs in the cgroup. What nobody asked for, and cannot be had, is left out with a
     /// warning.
     ///
     /// # Errors
     /// What was asked for cannot be had.
-    pub(crate) fn attach(&self, cgroup: &CgroupRecord) -> Result<NetRecord, Error> {
+    pub(crate) fn attach(&self, cgroup: &CgroupRecord) -> Result<Attached, Error> {
         let essential = self.plan.essential();
-        let record = |extras| NetRecord { settings: self.settings.clone(), extras };
+        let attached = |extras, maps: Maps| Attached {
+            record: NetRecord { settings: self.settings.clone(), extras },
+            attempts: maps.attempts,
+        };
         let Some(directory) = directory(cgroup)? else {
-            return if essential.takes_programs() { Err(no_directory()) } else { Ok(record(false)) };
+            return if essential.takes_programs() { Err(no_directory()) } else { Ok(attached(false, Maps::default())) };
         };
         match hostnet::attach::apply(&self.plan, &directory) {
-            Ok(()) => Ok(record(self.plan != essential)),
+            Ok(maps) => Ok(attached(self.plan != essential, maps)),
             Err(error) if self.plan != essential => {
                 log::warn!("without counters and diagnosis: {error}");
-                hostnet::attach::apply(&essential, &directory)?;
-                Ok(record(false))
+                Ok(attached(false, hostnet::attach::apply(&essential, &directory)?))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Attached {
+    /// Starts the watcher of a container that is ready, if its attempts to bind a port are to be explained. Without one the
+    /// container is as good as ever.
+    pub(crate) fn watch(&self, launch: &Launch, terminal: bool, runtime: &Runtime) {
+        let Some(attempts) = &self.attempts else { return };
+        if let Err(error) = watcher::start(attempts, launch, terminal, runtime) {
+            log::warn!("without diagnosis of ports: {error}");
         }
     }
 }

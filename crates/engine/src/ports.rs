@@ -91,7 +91,7 @@ impl Runtime {
     }
 
     /// A search for holders that knows this runtime's containers by their cgroups, whatever those are called.
-    fn holders(&self) -> Holders {
+    pub(crate) fn holders(&self) -> Holders {
         let layout = cgroups::Layout::probe().unwrap_or_default();
         let unified = layout.unified.map(|unified| unified.mount);
         Holders::new(unified.as_deref(), self.containers_by_cgroup())

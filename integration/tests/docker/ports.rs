@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use integration::command::{Output, run};
+use integration::container::Container;
 use integration::host;
 use integration::http::first_answer;
-use integration::image::NGINX;
+use integration::image::{BUSYBOX, NGINX};
 use integration::scene;
 use integration::scene::Scene;
 use serde_json::{Value, json};
@@ -17,11 +18,16 @@ use crate::host_network::serve;
 
 pub fn scenes() -> Vec<Scene<Stage>> {
     const OURS: &str = "the command is lightship's own";
+    const DIAGNOSIS: &str = "no other runtime knows who holds a port";
     vec![
         scene!(ports_name_the_container_and_its_process).peer_cannot(OURS),
         scene!(ports_name_the_containers_of_other_runtimes).peer_cannot(OURS),
         scene!(ports_of_the_host_are_no_containers).peer_cannot(OURS),
         scene!(ports_watched_come_and_go).peer_cannot(OURS),
+        scene!(failed_bind_is_explained_in_the_containers_log).peer_cannot(DIAGNOSIS),
+        scene!(failed_bind_of_a_terminal_is_explained_there).peer_cannot(DIAGNOSIS),
+        scene!(failed_bind_is_not_explained_when_that_is_off).peer_cannot(DIAGNOSIS),
+        scene!(wanted_port_that_is_held_fails_at_once).peer_cannot(DIAGNOSIS),
     ]
 }
 
@@ -91,6 +97,64 @@ fn ports_watched_come_and_go(stage: &Stage) {
     assert_eq!(next(), ("closed".to_owned(), "127.0.0.1".to_owned()));
     drop(second);
     assert_eq!(next(), ("closed".to_owned(), "127.0.0.2".to_owned()));
+}
+
+/// A web server, and what a second one on its port is told.
+fn held(stage: &Stage, port: u16) -> (Container, String) {
+    let web = serve(stage, "holder", port);
+    first_answer(host::address(), port);
+    let holder = format!("container {}, process nginx (pid {}", &web.id()[..12], web.pid());
+    (web, holder)
+}
+
+fn failed_bind_is_explained_in_the_containers_log(stage: &Stage) {
+    let port = host::free_port();
+    let (_web, holder) = held(stage, port);
+    let second = serve(stage, "second", port);
+    assert_eq!(second.wait(), 1);
+    let line = format!("lightship: bind to port {port} failed: port held by {holder})");
+    let logs = second.logs();
+    let found: Vec<_> = logs.lines().filter(|text| text.starts_with("lightship: ")).collect();
+    assert_eq!(found.len(), 1, "{logs}");
+    assert!(found[0].starts_with(&line), "{logs}");
+    // Behind the first of the server's own complaints.
+    let own = logs.lines().position(|text| text.contains("failed (98: ")).unwrap();
+    let ours = logs.lines().position(|text| text.starts_with("lightship: ")).unwrap();
+    assert!(ours > own, "{logs}");
+}
+
+fn failed_bind_of_a_terminal_is_explained_there(stage: &Stage) {
+    let port = host::free_port();
+    let (_web, holder) = held(stage, port);
+    let second = stage.docker.container("terminal");
+    let environment = format!("PORT={port}");
+    second.start_detached(&["-t", "--network", "host", "-e", &environment, NGINX]);
+    second.logs_show(&format!("lightship: bind to port {port} failed: port held by {holder})"));
+}
+
+fn failed_bind_is_not_explained_when_that_is_off(stage: &Stage) {
+    let port = host::free_port();
+    let (_web, _) = held(stage, port);
+    let second = stage.docker.container("silent");
+    let environment = format!("PORT={port}");
+    let off = "LIGHTSHIP_NET_DIAGNOSE=off";
+    second.start_detached(&["--network", "host", "-e", &environment, "-e", off, NGINX]);
+    assert_eq!(second.wait(), 1);
+    let logs = second.logs();
+    assert!(logs.contains("failed (98: ") && !logs.contains("lightship"), "{logs}");
+}
+
+fn wanted_port_that_is_held_fails_at_once(stage: &Stage) {
+    let port = host::free_port();
+    let (web, holder) = held(stage, port);
+    let second = stage.docker.container("wanting");
+    let wanted = format!("LIGHTSHIP_NET_PORTS={port}");
+    let run = ["--network", "host", "-e", &wanted, BUSYBOX, "true"];
+    let text = format!("port {port} is already held by {holder}, tcp 0.0.0.0:{port})");
+    second.run(&run).code_is(125).says(&text);
+    web.verb(&["rm", "-f"]).ok();
+    second.verb(&["rm", "-f"]).ok();
+    second.run(&run).ok();
 }
 
 /// A `ports --watch`, ended at the end of the scene.

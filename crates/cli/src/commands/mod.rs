@@ -2,6 +2,7 @@
 
 pub mod create;
 mod delete;
+mod diagnose;
 mod events;
 pub mod exec;
 mod features;
@@ -35,6 +36,9 @@ pub struct Verb {
     pub run: fn(&Global, &ArgMatches) -> Result<u8, Error>,
 }
 
+/// The command that the runtime's watchers call, and nobody else: it is in no help.
+pub const INTERNAL: &str = diagnose::VERB.name;
+
 /// Every command, in the order of the help.
 pub const VERBS: &[Verb] = &[
     create::VERB,
@@ -54,4 +58,5 @@ pub const VERBS: &[Verb] = &[
     ports::VERB,
     spec::VERB,
     features::VERB,
+    diagnose::VERB,
 ];

@@ -1,0 +1,44 @@
+//! `lightship diagnose`: run by the watcher of a container in the host's network when a bind(2) of the container has failed.
+//!
+//! Its standard input is the ring buffer where the container's programs report, its standard output a file that remembers what
+//! has been said, and its standard error that of the container.
+
+use clap::{ArgMatches, Command};
+use rustix::io::{pread, write};
+use rustix::stdio::{stderr, stdin, stdout};
+
+use super::Verb;
+use crate::Error;
+use crate::global::Global;
+
+/// The most that is said to one container, in bytes.
+const MOST: usize = 32 * 1024;
+
+pub(super) const VERB: Verb = Verb { name: "diagnose", about: "explain failed binds", arguments, run };
+
+fn arguments(command: Command) -> Command {
+    command
+}
+
+/// The container's own output is no place for complaints: what cannot be said is not said.
+fn run(global: &Global, _: &ArgMatches) -> Result<u8, Error> {
+    let Ok(attempts) = rustix::io::fcntl_dupfd_cloexec(stdin(), 3) else { return Ok(1) };
+    let Ok(lines) = global.runtime().diagnose(attempts) else { return Ok(1) };
+    let mut said = said();
+    for line in lines.into_iter().map(|line| line + "\n") {
+        // A server that tries again and again fails each time.
+        if !said.contains(&line) && said.len() + line.len() <= MOST {
+            let _ = write(stderr(), line.as_bytes());
+            let _ = write(stdout(), line.as_bytes());
+            said.push_str(&line);
+        }
+    }
+    Ok(0)
+}
+
+fn said() -> String {
+    let mut text = vec![0; MOST];
+    let len = pread(stdout(), &mut text[..], 0).unwrap_or(0);
+    text.truncate(len);
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,57 @@
+//! The watcher: a small process beside a container in the host's network, which ends with it. When a bind(2) of the container
+//! fails it runs the runtime's `diagnose`, whose words go to the container's standard error.
+//!
+//! It stays in the caller's cgroup: what it costs is not the container's, and `kill` and `ps` do not see it.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use hostnet::diagnosis;
+use hostnet::programs::Event;
+use program::WATCHER;
+use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::process::PidfdGetfdFlags;
+use sys::bpf::{Map, RingBuffer, page_size};
+use sys::memfd::{Raw, sealed};
+
+use crate::launch::Launch;
+use crate::{Error, Runtime};
+
+/// Starts the watcher of a container whose process is ready: its standard streams are what they will be.
+pub(crate) fn start(attempts: &Map, launch: &Launch, terminal: bool, runtime: &Runtime) -> Result<(), Error> {
+    let stderr = match terminal {
+        // It is in the container, and nobody but its process has it.
+        true => rustix::process::pidfd_getfd(&launch.pidfd, 2, PidfdGetfdFlags::empty()),
+        false => rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3),
+    };
+    let stderr = stderr.map_err(Error::call("the container's standard error"))?;
+    let said = rustix::fs::memfd_create("lightship-said", MemfdFlags::CLOEXEC).map_err(Error::call("a memfd"))?;
+    let executable = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Error::call("/proc/self/exe"))?;
+    let program = sealed("lightship-watcher", &[Raw::of(WATCHER)], true).map_err(Error::call("an executable memfd"))?;
+    // The watcher is in no folder of the caller's.
+    let root = std::path::absolute(&runtime.root).map_err(Error::call("the state root"))?;
+    let root = CString::new(root.as_os_str().as_bytes()).map_err(Error::call("the state root"))?;
+    let page = CString::new(page_size().to_string()).map_err(Error::call("the size of a page"))?;
+    let words = [c"lightship-watcher", &page, c"lightship", c"--root", &root, c"diagnose"];
+    let descriptors = [attempts.as_fd(), said.as_fd(), stderr.as_fd(), launch.pidfd.as_fd(), executable.as_fd()];
+    sys::companion::spawn(program.as_fd(), &words, &descriptors).map_err(Error::call("clone3"))?;
+    Ok(())
+}
+
+impl Runtime {
+    /// Reads what a container's programs have reported in the ring buffer `attempts`, and explains each bind(2) that failed
+    /// because somebody has the port.
+    ///
+    /// # Errors
+    /// The descriptor is no ring buffer, or the kernel lists no sockets.
+    pub fn diagnose(&self, attempts: OwnedFd) -> Result<Vec<String>, Error> {
+        let ring = Map::of(attempts).and_then(RingBuffer::open);
+        let mut ring = ring.map_err(Error::call("the ring buffer of attempts"))?;
+        let records = std::iter::from_fn(|| ring.next_record());
+        let events: Vec<Event> = records.filter_map(|record| Event::parse(&record)).collect();
+        let explained = diagnosis::explain(&diagnosis::failed(&events), &mut self.holders());
+        Ok(explained.map_err(Error::call("the list of sockets"))?.iter().map(ToString::to_string).collect())
+    }
+}
