@@ -20,12 +20,10 @@ use crate::{Error, Runtime};
 
 /// Starts the watcher of a container whose process is ready: its standard streams are what they will be.
 pub(crate) fn start(attempts: &Map, launch: &Launch, terminal: bool, runtime: &Runtime) -> Result<(), Error> {
-    let stderr = match terminal {
-        // It is in the container, and nobody but its process has it.
-        true => rustix::process::pidfd_getfd(&launch.pidfd, 2, PidfdGetfdFlags::empty()),
-        false => rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3),
-    };
-    let stderr = stderr.map_err(Error::call("the container's standard error"))?;
+    // A terminal is in the container, and nobody but its process has it.
+    let terminal = terminal.then(|| rustix::process::pidfd_getfd(&launch.pidfd, 2, PidfdGetfdFlags::empty()));
+    let terminal = terminal.transpose().map_err(Error::call("the container's terminal"))?;
+    let stderr = terminal.as_ref().map_or(rustix::stdio::stderr(), AsFd::as_fd);
     let said = rustix::fs::memfd_create("lightship-said", MemfdFlags::CLOEXEC).map_err(Error::call("a memfd"))?;
     let executable = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(Error::call("/proc/self/exe"))?;
@@ -35,7 +33,7 @@ pub(crate) fn start(attempts: &Map, launch: &Launch, terminal: bool, runtime: &R
     let root = CString::new(root.as_os_str().as_bytes()).map_err(Error::call("the state root"))?;
     let page = CString::new(page_size().to_string()).map_err(Error::call("the size of a page"))?;
     let words = [c"lightship-watcher", &page, c"lightship", c"--root", &root, c"diagnose"];
-    let descriptors = [attempts.as_fd(), said.as_fd(), stderr.as_fd(), launch.pidfd.as_fd(), executable.as_fd()];
+    let descriptors = [attempts.as_fd(), said.as_fd(), stderr, launch.pidfd.as_fd(), executable.as_fd()];
     sys::companion::spawn(program.as_fd(), &words, &descriptors).map_err(Error::call("clone3"))?;
     Ok(())
 }

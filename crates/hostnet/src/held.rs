@@ -59,7 +59,7 @@ pub fn first_held(wanted: &[WantedPorts], holders: impl FnOnce() -> Holders) -> 
                 && socket.is_in_the_way_of(address)
         };
         if let Some(socket) = found.into_iter().find(is_wanted) {
-            return Ok(Some(AlreadyHeld(Held { holder: holders().of(&socket), socket })));
+            return Ok(Some(AlreadyHeld(Box::new(Held { holder: holders().of(&socket), socket }))));
         }
     }
     Ok(None)
@@ -67,7 +67,7 @@ pub fn first_held(wanted: &[WantedPorts], holders: impl FnOnce() -> Holders) -> 
 
 /// Why a container cannot be made: somebody has its port.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct AlreadyHeld(pub Held);
+pub struct AlreadyHeld(Box<Held>);
 
 impl fmt::Display for AlreadyHeld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn the_texts_name_the_holder() {
         assert_eq!(
-            AlreadyHeld(held(None)).to_string(),
+            AlreadyHeld(Box::new(held(None))).to_string(),
             "port 8080 is already held by container 3d3718e30a4e, process nginx (pid 13232, tcp 0.0.0.0:8080)"
         );
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::arch::{self, nr};
 use crate::spawn::{CloneArgs, SHARED_MEMORY, STACK};
@@ -23,13 +23,21 @@ struct Child {
 /// # Errors
 /// Those of clone3(2), fcntl(2) and execveat(2).
 pub fn spawn(program: BorrowedFd<'_>, words: &[&CStr], descriptors: &[BorrowedFd<'_>]) -> io::Result<i32> {
-    // Away from the numbers that they are to get, or one would take the place of another before its turn.
-    let away = |fd: &BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, descriptors.len() as i32);
-    let sources = descriptors.iter().map(away).collect::<Result<Vec<OwnedFd>, _>>()?;
-    let program = away(&program.as_fd())?;
+    // One that has a number which another is to get would be overwritten before its turn.
+    let first_free = descriptors.len() as i32;
+    let mut moved = Vec::new();
+    let mut source = |fd: BorrowedFd<'_>| -> io::Result<i32> {
+        if fd.as_raw_fd() >= first_free {
+            return Ok(fd.as_raw_fd());
+        }
+        let away: OwnedFd = rustix::io::fcntl_dupfd_cloexec(fd, first_free)?;
+        let number = away.as_raw_fd();
+        moved.push(away);
+        Ok(number)
+    };
     let mut child = Child {
-        program: program.as_raw_fd(),
-        descriptors: sources.iter().map(AsRawFd::as_raw_fd).collect(),
+        program: source(program)?,
+        descriptors: descriptors.iter().map(|fd| source(*fd)).collect::<io::Result<_>>()?,
         words: words.iter().map(|word| word.as_ptr().cast()).chain([std::ptr::null()]).collect(),
         errno: 0,
     };
