@@ -31,12 +31,17 @@ const cgroupRoot = "/sys/fs/cgroup"
 // unifiedOnly is whether the host has cgroup v2 and nothing else.
 func unifiedOnly() bool { return exists(cgroupRoot + "/cgroup.controllers") }
 
-// hierarchies are the folders below which a container's cgroup can be.
+// hierarchies are the mounted ones: crun takes the folder of one that is not for a hierarchy, and
+// makes folders and files there.
 func hierarchies() []string {
 	if unifiedOnly() {
 		return []string{cgroupRoot}
 	}
-	all, _ := filepath.Glob(cgroupRoot + "/*")
+	procs, _ := filepath.Glob(cgroupRoot + "/*/cgroup.procs")
+	var all []string
+	for _, file := range procs {
+		all = append(all, filepath.Dir(file))
+	}
 	return all
 }
 
@@ -44,12 +49,11 @@ func hierarchies() []string {
 // where a runtime may put a container that has no path.
 func (c *container) cgroupsPath() string { return "/spec-" + filepath.Base(c.bundle) + "/inner" }
 
-// cgroups are the path's cgroups. A hierarchy that is not mounted leaves an empty folder, in
-// which a runtime may have made a folder that is none.
+// cgroups are the path's cgroups.
 func cgroups(path string) []string {
 	var found []string
 	for _, hierarchy := range hierarchies() {
-		if directory := filepath.Join(hierarchy, path); exists(directory + "/cgroup.procs") {
+		if directory := filepath.Join(hierarchy, path); exists(directory) {
 			found = append(found, directory)
 		}
 	}
@@ -59,9 +63,12 @@ func cgroups(path string) []string {
 // removeCgroups removes what a test or a runtime has made of cgroupsPath.
 func (c *container) removeCgroups() {
 	for _, path := range []string{c.cgroupsPath(), filepath.Dir(c.cgroupsPath())} {
-		for _, hierarchy := range hierarchies() {
-			_ = os.Remove(filepath.Join(hierarchy, path))
+		for _, directory := range cgroups(path) {
+			_ = os.Remove(directory)
 		}
+	}
+	if !unifiedOnly() && !exists(cgroupRoot+"/unified/cgroup.procs") {
+		_ = os.RemoveAll(filepath.Join(cgroupRoot, "unified", filepath.Dir(c.cgroupsPath())))
 	}
 }
 
