@@ -67,6 +67,13 @@ func (c *container) removeCgroups() {
 			_ = os.Remove(directory)
 		}
 	}
+	// Where a runtime has put the containers without a path, and left something.
+	for _, hierarchy := range hierarchies() {
+		left, _ := filepath.Glob(filepath.Join(hierarchy, filepath.Base(c.bundle)+"*"))
+		for _, directory := range left {
+			_ = os.Remove(directory)
+		}
+	}
 	if !unifiedOnly() && !exists(cgroupRoot+"/unified/cgroup.procs") {
 		_ = os.RemoveAll(filepath.Join(cgroupRoot, "unified", filepath.Dir(c.cgroupsPath())))
 	}
