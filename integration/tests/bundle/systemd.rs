@@ -25,7 +25,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(another_form_of_path_is_refused).peer_cannot_if(crun, "crun takes other forms as well"),
         scene!(limits_are_in_the_unit_and_in_the_files),
         scene!(an_update_outlives_a_reload),
-        scene!(annotations_are_properties).peer_cannot_if(crun, "crun does not know the suffix Sec"),
+        scene!(annotations_are_properties).peer_cannot_if(crun, "crun refuses one of them"),
         scene!(a_bad_annotation_is_refused),
         scene!(denied_devices_stay_denied),
         scene!(a_paused_container_goes_on),
@@ -37,7 +37,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
     let mut scenes: Vec<_> = scenes.into_iter().map(|scene| scene.skip_if(!host::has_systemd(), NO_SYSTEMD)).collect();
     scenes.push(scene!(without_systemd_it_says_so).skip_if(host::has_systemd(), "systemd runs it"));
     let populated = scene!(below_a_cgroup_with_processes_is_refused).skip_if(!cgroup::is_v2(), "it has cgroup v1");
-    scenes.push(populated.peer_cannot_if(crun, "crun leaves the limits out"));
+    scenes.push(populated.peer_cannot_if(crun, "crun makes it all the same"));
     scenes
 }
 
