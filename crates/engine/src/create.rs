@@ -176,8 +176,6 @@ impl Runtime {
         journal_root(request, entry)?;
         let resctrl = make_resctrl(request, entry)?;
         let cgroup = make_cgroup(request, entry)?;
-        // Before init is born in it: a socket is under the programs that are there when it is used, but what was done is done.
-        let network = request.network.as_ref().map(|network| network.attach(&cgroup)).transpose()?;
         let listener = socket::listen(entry)?;
         entry.write(CONFIG, &request.config)?;
         notify::make_folder(&request.spec, entry)?;
@@ -198,6 +196,8 @@ impl Runtime {
             entry.journal(&[Undo::Process(init)])?;
         }
         enter_unit(request, &cgroup, &launch)?;
+        // The cgroup is there, also where systemd makes it, and nothing of the container's has run, its hooks included.
+        let network = request.network.as_ref().map(|network| network.attach(&cgroup)).transpose()?;
         if let Some(resctrl) = &resctrl {
             resctrl.join(launch.pid)?;
         }
