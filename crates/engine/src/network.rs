@@ -98,6 +98,10 @@ impl HostNetwork {
         let Some(directory) = directory(cgroup)? else {
             return if essential.takes_programs() { Err(no_directory()) } else { Ok(attached(false, Maps::default())) };
         };
+        // `ports` shows less without it.
+        if let Err(error) = hostnet::published::note(&directory, &self.settings) {
+            log::warn!("cannot note published ports at the container's cgroup: {error}");
+        }
         match hostnet::attach::apply(&self.plan, &directory) {
             Ok(maps) => Ok(attached(self.plan != essential, maps)),
             Err(error) if self.plan != essential => {

@@ -123,7 +123,7 @@ impl Port {
             port: socket.address.port(),
             pid: holder.pid,
             process: holder.process,
-            inside_port: holder.container.as_ref().map(|_| socket.address.port()),
+            inside_port: holder.inside_port,
             container_name: holder.container.as_ref().map(named),
             container: holder.container.map(|container| container.id),
         }

@@ -112,7 +112,12 @@ mod tests {
             inode: 1,
             cgroup: None,
         };
-        let holder = Holder { container: Some(container), pid: Some(13232), process: Some("nginx".to_owned()) };
+        let holder = Holder {
+            container: Some(container),
+            pid: Some(13232),
+            process: Some("nginx".to_owned()),
+            inside_port: Some(80),
+        };
         Held { socket, holder }
     }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
 
-use crate::Socket;
 use crate::container::{Container, docker_name, id_in, id_of_process};
+use crate::{Socket, published};
 
 /// Who holds a socket, as far as it can be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Holder {
     pub pid: Option<i32>,
     /// That process's name (proc_pid_comm(5)).
     pub process: Option<String>,
+    /// The port as the container knows it.
+    pub inside_port: Option<u16>,
 }
 
 impl Holder {
@@ -59,6 +61,7 @@ pub struct Holders {
 
 /// What is known of one cgroup.
 struct Cgroup {
+    path: Option<PathBuf>,
     container: Option<String>,
     members: Scan,
 }
@@ -89,7 +92,7 @@ impl Holders {
 
     /// Who holds this socket.
     pub fn of(&mut self, socket: &Socket) -> Holder {
-        let (mut container, mut pid) = (None, None);
+        let (mut container, mut pid, mut inside_port) = (None, None, None);
         if let Some(id) = socket.cgroup {
             if !self.cgroups.contains_key(&id) {
                 let found = self.look_at(id);
@@ -98,6 +101,8 @@ impl Holders {
             if let Some(cgroup) = self.cgroups.get_mut(&id) {
                 container.clone_from(&cgroup.container);
                 pid = cgroup.members.find(socket.inode);
+                let unified = self.unified.as_ref().zip(cgroup.path.as_ref());
+                inside_port = unified.map(|((mount, _), path)| published::inside_port(mount, path, socket));
             }
         }
         // Made elsewhere and handed on, as systemd does with the sockets that it activates by; or the cgroup is gone.
@@ -105,12 +110,13 @@ impl Holders {
         let process = pid.map(|pid| self.processes.entry(pid).or_insert_with(|| Process::of(pid)).clone());
         let (name, of_process) = process.map_or((None, None), |process| (process.name, process.container));
         let container = container.or(of_process).map(|id| self.named(id, pid));
-        Holder { container, pid, process: name }
+        let inside_port = container.as_ref().map(|_| inside_port.unwrap_or_else(|| socket.address.port()));
+        Holder { container, pid, process: name, inside_port }
     }
 
     /// The cgroup's path, and from it its container and its members. The root's are found with all others.
     fn look_at(&self, id: u64) -> Cgroup {
-        let nothing = Cgroup { container: None, members: Scan::Nobody };
+        let nothing = Cgroup { path: None, container: None, members: Scan::Nobody };
         let Some((mount, fd)) = &self.unified else { return nothing };
         let Ok(dir) = sys::handle::open_cgroup(fd.as_fd(), id) else { return nothing };
         let Ok(path) = fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())) else { return nothing };
@@ -118,7 +124,7 @@ impl Holders {
             Ok(below) if !below.as_os_str().is_empty() => {
                 let container = self.known.get(&path).cloned();
                 let container = container.or_else(|| id_in(below.to_str()?).map(str::to_owned));
-                Cgroup { container, members: Scan::Cgroup(path) }
+                Cgroup { path: Some(path.clone()), container, members: Scan::Cgroup(path) }
             }
             _ => nothing,
         }

@@ -11,6 +11,7 @@ mod held;
 mod holder;
 pub mod plan;
 pub mod programs;
+pub mod published;
 mod record;
 pub mod rules;
 mod sockets;

@@ -20,6 +20,7 @@ use std::os::fd::AsFd;
 use sys::bpf::{self, Hook, Instruction, Map};
 
 pub use attempts::{Attempt, Event, events};
+pub use auto::moved_port;
 pub use counters::{Counters, Traffic};
 
 use crate::assembler::AssemblyError;

@@ -11,6 +11,7 @@ use integration::http::first_answer;
 use integration::image::{BUSYBOX, NGINX};
 use integration::scene;
 use integration::scene::Scene;
+use integration::wait::{PATIENCE, eventually};
 use serde_json::{Value, json};
 
 use crate::Stage;
@@ -23,6 +24,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(ports_name_the_container_and_its_process).peer_cannot(OURS),
         scene!(ports_name_the_containers_of_other_runtimes).peer_cannot(OURS),
         scene!(ports_of_the_host_are_no_containers).peer_cannot(OURS),
+        scene!(ports_show_what_publish_made_of_them).peer_cannot(OURS),
         scene!(ports_watched_come_and_go).peer_cannot(OURS),
         scene!(failed_bind_is_explained_in_the_containers_log).peer_cannot(DIAGNOSIS),
         scene!(failed_bind_of_a_terminal_is_explained_there).peer_cannot(DIAGNOSIS),
@@ -79,6 +81,32 @@ fn ports_of_the_host_are_no_containers(stage: &Stage) {
     drop(listener);
     assert_eq!(ports(stage, &["--json", &port.to_string()]).ok().text(), "[]");
     ports(stage, &["70000"]).fails().says("70000");
+}
+
+fn ports_show_what_publish_made_of_them(stage: &Stage) {
+    let (inside, outside) = (host::free_port(), host::free_port());
+    let serve = |name: &str, publish: &str| {
+        let web = stage.docker.container(name);
+        let publish = format!("LIGHTSHIP_NET_PUBLISH={publish}");
+        let environment = format!("PORT={inside}");
+        web.start_detached(&["--network", "host", "-e", &environment, "-e", &publish, NGINX]);
+        web
+    };
+    let published = serve("published", &format!("{outside}:{inside}"));
+    first_answer(host::address(), outside);
+    let found = holder(stage, outside);
+    assert_eq!((&found["container"], &found["inside_port"]), (&json!(published.id()), &json!(inside)));
+    // With `auto` the first stays where it is, and the second is moved.
+    let _stays = serve("stays", "auto");
+    first_answer(host::address(), inside);
+    assert_eq!(holder(stage, inside)["inside_port"], inside);
+    let moved = serve("moved", "auto");
+    let row = eventually(PATIENCE, "the moved port", || {
+        let all: Vec<Value> = serde_json::from_str(&ports(stage, &["--json"]).ok().stdout).unwrap();
+        all.into_iter().find(|row| row["container"] == json!(moved.id()))
+    });
+    assert_ne!(row["port"], inside);
+    assert_eq!(row["inside_port"], inside);
 }
 
 fn ports_watched_come_and_go(stage: &Stage) {

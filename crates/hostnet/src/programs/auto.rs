@@ -5,11 +5,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
 
-use sys::bpf::{Map, MapKind};
+use sys::bpf::{Hook, Map, MapKind};
 
+use super::find_map;
 use super::socket::{ADDRESS, CONTEXT, Direction, Family, PORT, PROTOCOL, SCRATCH, STACK, SocketProgram, UDP};
 use crate::assembler::{Helper, If, Label, Register, Width};
+use crate::rules::Protocol;
 
 /// The first port that is tried instead; then the ones after it. So 80 becomes 8080, or 8081.
 const DISTANCE: i32 = 8000;
@@ -31,8 +34,22 @@ const TUPLE: i16 = -104;
 /// Added to the protocol in a key that leads from the host's port to the container's.
 const BACK: i32 = 1 << 8;
 
+const MAP: &str = "ls_moved";
+
 pub(super) fn map() -> io::Result<Map> {
-    Map::create(MapKind::Hash, "ls_moved", 8, 4, ENTRIES)
+    Map::create(MapKind::Hash, MAP, 8, 4, ENTRIES)
+}
+
+/// Which port of the container, at the programs of its cgroup v2 directory, an earlier bind(2) has moved to the host's; none if
+/// that is not one of them.
+///
+/// # Errors
+/// Those of bpf(2).
+pub fn moved_port(cgroup: impl AsFd, protocol: Protocol, host: u16) -> io::Result<Option<u16>> {
+    let Some(map) = find_map(Hook::Bind4, cgroup, MAP)? else { return Ok(None) };
+    let key = [i32::from(protocol.number()) + BACK, host.into()].map(i32::to_ne_bytes);
+    let value = map.lookup(key.as_flattened())?;
+    Ok(value.and_then(|value| Some(u32::from_ne_bytes(value.try_into().ok()?) as u16)))
 }
 
 /// Translates [`PORT`] as an earlier bind(2) has moved it.

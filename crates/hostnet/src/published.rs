@@ -1,0 +1,75 @@
+//! Which of its own ports a container takes one of the host's for. The cgroup tells, by an extended attribute with the setting
+//! as it was written and by the programs attached to it: so it needs no record, whoever's state root that would be in.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::XattrFlags;
+
+use crate::config::{Key, Setting};
+use crate::programs::moved_port;
+use crate::rules::{Protocol, Publish};
+use crate::{Socket, grammar};
+
+/// Extended attributes of the kind `trusted` take CAP_SYS_ADMIN, so no container with a cgroup of its own can change this one.
+const ATTRIBUTE: &str = "trusted.lightship.publish";
+
+/// Notes on a container's cgroup v2 directory what is published.
+///
+/// # Errors
+/// Those of setxattr(2).
+pub fn note(cgroup: impl AsFd, settings: &[Setting]) -> io::Result<()> {
+    let Some(setting) = settings.iter().find(|setting| setting.key == Key::Publish) else { return Ok(()) };
+    Ok(rustix::fs::fsetxattr(cgroup, ATTRIBUTE, setting.value.as_bytes(), XattrFlags::empty())?)
+}
+
+/// The port as the container knows it that has this socket, made in a cgroup at or below the container's own.
+pub(crate) fn inside_port(hierarchy: &Path, cgroup: &Path, socket: &Socket) -> u16 {
+    let port = socket.address.port();
+    let mut above = cgroup.ancestors().take_while(|directory| *directory != hierarchy);
+    let noted = above.find_map(|directory| Some((directory, noted(directory)?)));
+    let Some((directory, publish)) = noted else { return port };
+    let by_auto = || moved_port(File::open(directory).ok()?, socket.protocol, port).ok()?;
+    by_rule(&publish, socket.protocol, socket.address).or_else(|| publish.auto.then(by_auto)?).unwrap_or(port)
+}
+
+fn noted(directory: &Path) -> Option<Publish> {
+    let mut value = vec![0; 64 * 1024];
+    let len = rustix::fs::getxattr(directory, ATTRIBUTE, &mut value[..]).ok()?;
+    grammar::publish(str::from_utf8(value.get(..len)?).ok()?)
+}
+
+/// The port that a rule has moved to the host's.
+fn by_rule(publish: &Publish, protocol: Protocol, host: SocketAddr) -> Option<u16> {
+    let is_it = |rule: &&crate::rules::Published| {
+        rule.protocol == protocol
+            && (rule.host.first..=rule.host.last).contains(&host.port())
+            && rule.address.is_none_or(|address| address == host.ip().to_canonical())
+    };
+    let rule = publish.rules.iter().find(is_it)?;
+    Some(rule.inside.first + (host.port() - rule.host.first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_leads_back() {
+        let publish = grammar::publish("8080:80,127.0.0.1:9000-9010:1000-1010,5353:53/udp").unwrap();
+        for (protocol, host, inside) in [
+            (Protocol::Tcp, "0.0.0.0:8080", Some(80)),
+            (Protocol::Tcp, "[::]:8080", Some(80)),
+            (Protocol::Tcp, "[::ffff:127.0.0.1]:9003", Some(1003)),
+            (Protocol::Tcp, "127.0.0.2:9003", None),
+            (Protocol::Udp, "0.0.0.0:5353", Some(53)),
+            (Protocol::Udp, "0.0.0.0:8080", None),
+            (Protocol::Tcp, "0.0.0.0:80", None),
+        ] {
+            assert_eq!(by_rule(&publish, protocol, host.parse().unwrap()), inside, "{protocol} {host}");
+        }
+    }
+}
