@@ -16,7 +16,7 @@ use sys::bpf::Map;
 
 use crate::container::Container;
 use crate::launch::Launch;
-use crate::{ContainerPlan, Error, HostFacts, Runtime, watcher};
+use crate::{ContainerPlan, Error, HostFacts, Port, Runtime, watcher};
 
 /// CAP_NET_ADMIN and CAP_NET_RAW: with them the host's interfaces, routes and filters can be changed, and its packets read.
 pub(crate) const GUARDED_CAPABILITIES: u64 = 1 << 12 | 1 << 13;
@@ -138,6 +138,8 @@ pub struct NetworkDocument {
     pub path: Option<PathBuf>,
     /// The names of the interfaces, as long as the container runs.
     pub interfaces: Vec<String>,
+    /// The host's ports that it listens on.
+    pub ports: Vec<Port>,
     /// The settings in force.
     pub settings: Vec<Setting>,
     /// What was received and sent, where that is counted.
@@ -168,6 +170,7 @@ impl Runtime {
             found,
             path,
             interfaces: pid.map(interfaces).unwrap_or_default(),
+            ports: if mode == "host" { self.ports_of(id)? } else { Vec::new() },
             counters: counters(&container)?,
             settings: container.network.map(|network| network.settings).unwrap_or_default(),
         })

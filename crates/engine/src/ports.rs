@@ -54,6 +54,13 @@ impl Runtime {
         Ok(sockets.iter().map(|socket| Port::new(socket, holders.of(socket))).collect())
     }
 
+    /// The ports that one container holds.
+    pub(crate) fn ports_of(&self, container: &str) -> Result<Vec<Port>, Error> {
+        let mut ports = self.ports(None)?;
+        ports.retain(|port| port.container.as_deref() == Some(container));
+        Ok(ports)
+    }
+
     /// Calls `change` for each port that is held, and for each change from then on, until it wants no more. The kernel announces
     /// no new listener, so its list is read again after each `interval`.
     ///

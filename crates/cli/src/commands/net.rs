@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::{ArgMatches, Command};
-use engine::NetworkDocument;
+use engine::{NetworkDocument, Port};
 
 use super::Verb;
 use crate::args::{container_id, id, switch};
@@ -37,6 +37,9 @@ fn page(network: &NetworkDocument) -> String {
         line("path", &path.display().to_string());
     }
     line("interfaces", &network.interfaces.join(" "));
+    for port in &network.ports {
+        line("port", &listening(port));
+    }
     for setting in &network.settings {
         line("setting", &format!("{}={} ({})", setting.key.name(), setting.value, setting.source.name()));
     }
@@ -46,6 +49,16 @@ fn page(network: &NetworkDocument) -> String {
         }
     }
     page
+}
+
+/// `tcp 0.0.0.0:8080, 80 inside`
+fn listening(port: &Port) -> String {
+    let inside = port.inside_port.filter(|inside| *inside != port.port);
+    let inside = inside.map_or_else(String::new, |inside| format!(", {inside} inside"));
+    match port.address.contains(':') {
+        true => format!("{} [{}]:{}{inside}", port.protocol, port.address, port.port),
+        false => format!("{} {}:{}{inside}", port.protocol, port.address, port.port),
+    }
 }
 
 #[cfg(test)]
@@ -63,11 +76,22 @@ mod tests {
             found: "config.json has no network namespace",
             path: None,
             interfaces: vec!["lo".into(), "eth0".into()],
+            ports: vec![Port {
+                protocol: "tcp".into(),
+                address: "::".into(),
+                port: 8080,
+                container: Some("web".into()),
+                pid: Some(7),
+                process: Some("nginx".into()),
+                inside_port: Some(80),
+                container_name: None,
+            }],
             settings: vec![Setting { key: Key::Publish, value: "8080:80".into(), source: Source::Environment }],
             counters: Some(Counters { received: traffic, sent: Traffic::default() }),
         };
         let expected = "mode        host (config.json has no network namespace)\n\
                         interfaces  lo eth0\n\
+                        port        tcp [::]:8080, 80 inside\n\
                         setting     publish=8080:80 (environment)\n\
                         received    1234 bytes, 5 packets\n\
                         sent        0 bytes, 0 packets\n";
