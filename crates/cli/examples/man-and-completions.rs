@@ -26,7 +26,7 @@ fn man(directory: &Path) -> io::Result<()> {
     // The built-in `help` would get a page for each command of its own.
     let mut program = command().disable_help_subcommand(true);
     program.build();
-    for page in std::iter::once(&program).chain(program.get_subcommands()) {
+    for page in std::iter::once(&program).chain(program.get_subcommands().filter(|command| !command.is_hide_set())) {
         Man::new(named_as_page(page))
             .section("8")
             .source(concat!("lightship ", env!("CARGO_PKG_VERSION")))

@@ -10,7 +10,9 @@ fn pages_and_completions_are_written_for_every_command() {
     // `cargo test` builds the examples beside the programs; a run of this test alone needs `cargo build --examples`.
     let generator = Path::new(env!("CARGO_BIN_EXE_lightship")).with_file_name("examples").join("man-and-completions");
     assert!(Command::new(generator).arg(&directory).status().unwrap().success());
-    for command in cli::args::command().get_subcommands().map(clap::Command::get_name) {
+    let program = cli::args::command();
+    let shown = program.get_subcommands().filter(|command| !command.is_hide_set());
+    for command in shown.map(clap::Command::get_name) {
         let page = std::fs::read_to_string(directory.join(format!("man8/lightship-{command}.8"))).unwrap();
         assert!(page.contains(&format!("lightship {command}")), "{command}: {page}");
     }

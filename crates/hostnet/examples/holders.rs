@@ -27,7 +27,8 @@ fn main() {
 }
 
 fn holders(port: Option<u16>) -> usize {
-    let mut holders = Holders::new(Some(Path::new("/sys/fs/cgroup/unified")), HashMap::new());
+    let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new).into_iter().find(|path| path.is_dir());
+    let mut holders = Holders::new(unified, HashMap::new());
     sockets(port).unwrap().iter().filter(|socket| holders.of(socket).pid.is_some()).count()
 }
 

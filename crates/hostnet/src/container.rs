@@ -1,9 +1,11 @@
 //! Which container a process or a cgroup belongs to, of whatever runtime, and what Docker calls it.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 
 /// A container, as its cgroup names it.
@@ -29,31 +31,43 @@ impl fmt::Display for Container {
     }
 }
 
-/// The id of the container in a cgroup's path: the innermost one.
+/// The ids of the containers in a cgroup's path, from the outermost on. That one counts: what is below it a container can have
+/// made itself, and named as it liked.
 ///
 /// Engines make ids of 64 hexadecimal digits and name the cgroup `ID`, or `ENGINE-ID.scope` under systemd (`docker-`,
 /// `cri-containerd-`, `crio-`, `libpod-`), or `SLICE:ENGINE:ID` where systemd's way is asked of a manager that makes plain
 /// directories. LXC has `lxc.payload.NAME`.
-pub(crate) fn id_in(path: &str) -> Option<&str> {
-    for name in path.rsplit('/') {
+pub(crate) fn ids_in(path: &str) -> impl Iterator<Item = &str> {
+    let above = std::iter::once("").chain(path.split('/'));
+    above.zip(path.split('/')).filter_map(|(above, name)| {
         let name = name.strip_suffix(".scope").unwrap_or(name);
         if let Some(name) = name.strip_prefix("lxc.payload.") {
             return Some(name);
         }
-        let Some((engine, id)) = name.len().checked_sub(64).and_then(|at| name.split_at_checked(at)) else { continue };
-        if is_id(id) && (engine.is_empty() || engine.ends_with(['-', ':'])) {
-            // Podman's and CRI-O's monitors are beside the container, not in it.
-            return (!engine.ends_with("conmon-")).then_some(id);
-        }
-    }
-    None
+        let (engine, id) = name.split_at_checked(name.len().checked_sub(64)?)?;
+        let is_container = match engine {
+            // Podman's pods, beside its containers that are in none.
+            "" => above != "libpod_parent",
+            // The monitors of Podman and CRI-O are beside the container, not in it.
+            engine => engine.ends_with(['-', ':']) && !engine.ends_with("conmon-"),
+        };
+        (is_container && is_id(id)).then_some(id)
+    })
 }
 
 /// The id of the container of a process, by every hierarchy that it is in: runc makes no directory in the unified one where
 /// that has no controllers.
 pub(crate) fn id_of_process(pid: i32) -> Option<String> {
-    let hierarchies = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    hierarchies.lines().find_map(|line| id_in(line.splitn(3, ':').nth(2)?).map(str::to_owned))
+    let hierarchies = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let (theirs, own) = (hierarchies(&pid.to_string()), hierarchies("self"));
+    // In a container without a cgroup namespace (Docker in Docker) all paths begin with that container's.
+    let own: Vec<&str> = own.lines().flat_map(ids_of_line).collect();
+    theirs.lines().flat_map(ids_of_line).find(|id| !own.contains(id)).map(str::to_owned)
+}
+
+/// `2:cpu,cpuacct:/docker/ID`
+fn ids_of_line(line: &str) -> impl Iterator<Item = &str> {
+    ids_in(line.splitn(3, ':').nth(2).unwrap_or_default())
 }
 
 fn is_id(text: &str) -> bool {
@@ -69,10 +83,22 @@ pub(crate) fn docker_name(id: &str, pid: Option<i32>) -> Option<String> {
         name: String,
     }
     let usual = Path::new("/var/lib/docker/containers").join(id);
-    let read = |folder: &Path| fs::read(folder.join("config.v2.json")).ok();
-    let config = read(&usual).or_else(|| read(&folder_of_hostname(id, pid?)?))?;
+    let config = read_config(&usual).or_else(|| read_config(&folder_of_hostname(id, pid?)?))?;
     let config: Config = serde_json::from_slice(&config).ok()?;
-    Some(config.name.trim_start_matches('/').to_owned())
+    let name = config.name.trim_start_matches('/');
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    (is_plain && !name.is_empty()).then(|| name.to_owned())
+}
+
+/// A privileged container can mount what it likes at its /etc/hostname, so the file may be anything.
+fn read_config(folder: &Path) -> Option<Vec<u8>> {
+    const MOST: u64 = 1 << 20;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(folder.join("config.v2.json"), flags, Mode::empty()).ok()?);
+    let mut config = Vec::new();
+    file.metadata().ok().filter(fs::Metadata::is_file)?;
+    file.take(MOST).read_to_end(&mut config).ok()?;
+    Some(config)
 }
 
 fn folder_of_hostname(id: &str, pid: i32) -> Option<PathBuf> {
@@ -124,11 +150,12 @@ mod tests {
             "/libpod_parent/libpod-ID",
             "/default/ID",
         ] {
-            assert_eq!(id_in(&path.replace("ID", ID)), Some(ID), "{path}");
+            assert_eq!(ids_in(&path.replace("ID", ID)).collect::<Vec<_>>(), [ID], "{path}");
         }
-        assert_eq!(id_in("/lxc.payload.web/system.slice/nginx.service"), Some("web"));
+        assert_eq!(ids_in("/lxc.payload.web/system.slice/nginx.service").next(), Some("web"));
         let (outer, inner) = (ID.replace('3', "4"), ID);
-        assert_eq!(id_in(&format!("/docker/{outer}/docker/{inner}")), Some(inner));
+        assert!(ids_in(&format!("/docker/{outer}/docker/{inner}")).eq([outer.as_str(), inner]));
+        assert!(ids_in(&format!("/libpod_parent/{outer}/libpod-{inner}")).eq([inner]));
     }
 
     #[test]
@@ -145,7 +172,7 @@ mod tests {
             "/docker/3d3718e30a4e",
             "/é/ééééééééééééééééééééééééééééééééééééééééééééé",
         ] {
-            assert_eq!(id_in(&path.replace("ID", ID)), None, "{path}");
+            assert_eq!(ids_in(&path.replace("ID", ID)).next(), None, "{path}");
         }
     }
 

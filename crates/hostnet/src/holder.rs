@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
 
-use crate::container::{Container, docker_name, id_in, id_of_process};
+use crate::container::{Container, docker_name, id_of_process, ids_in};
 use crate::{Socket, published};
 
 /// Who holds a socket, as far as it can be told.
@@ -122,8 +122,8 @@ impl Holders {
         let Ok(path) = fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())) else { return nothing };
         match path.strip_prefix(mount) {
             Ok(below) if !below.as_os_str().is_empty() => {
-                let container = self.known.get(&path).cloned();
-                let container = container.or_else(|| id_in(below.to_str()?).map(str::to_owned));
+                let container = path.ancestors().find_map(|directory| self.known.get(directory)).cloned();
+                let container = container.or_else(|| ids_in(below.to_str()?).next().map(str::to_owned));
                 Cgroup { path: Some(path.clone()), container, members: Scan::Cgroup(path) }
             }
             _ => nothing,
