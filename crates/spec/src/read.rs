@@ -1,10 +1,8 @@
 //! From bytes to types, and from a parser's complaint to a line that a person can act on.
-//!
-//! The fast path is one pass of serde_json. Only when that fails is the document parsed again, slowly, to learn where.
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
@@ -106,7 +104,7 @@ impl Linux {
 
 fn read<'de, T>(document: &'static str, bytes: &'de [u8]) -> Result<T, ReadError>
 where
-    T: Deserialize<'de> + Serialize,
+    T: Deserialize<'de>,
 {
     let whole = |problem: String, position| ReadError { document, pointer: String::new(), problem, position };
     if bytes.len() > MAX_SIZE {
@@ -127,7 +125,7 @@ where
         ));
     }
     let value = parse(document, text)?;
-    refuse_nul(document, text, &value)?;
+    refuse_nul(document, text)?;
     Ok(value)
 }
 
@@ -139,21 +137,16 @@ fn position(before: &[u8]) -> (usize, usize) {
 }
 
 fn parse<'de, T: Deserialize<'de>>(document: &'static str, text: &'de str) -> Result<T, ReadError> {
-    match serde_json::from_str::<Object<T>>(text) {
-        Ok(Object(value)) => Ok(value),
-        Err(error) => Err(locate::<T>(document, text, error)),
-    }
-}
-
-/// Parses again what failed to parse, for the place of the failure.
-fn locate<'de, T: Deserialize<'de>>(document: &'static str, text: &'de str, error: serde_json::Error) -> ReadError {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let (pointer, error) = match serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer) {
-        Err(located) => (pointer(located.path()), located.into_inner()),
-        // What follows the value is no part of it: the error has no place in it either.
-        Ok(_) => (String::new(), error),
+    let failed = |pointer, error: serde_json::Error| {
+        let position = Some((error.line(), error.column().max(1)));
+        ReadError { document, pointer, problem: explain(&error), position }
     };
-    ReadError { document, pointer, problem: explain(&error), position: Some((error.line(), error.column().max(1))) }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let Object(value) = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|located| failed(pointer(located.path()), located.into_inner()))?;
+    // What follows the value is no part of it: the error has no place in it either.
+    deserializer.end().map_err(|error| failed(String::new(), error))?;
+    Ok(value)
 }
 
 fn pointer(path: &Path) -> String {
@@ -187,12 +180,12 @@ fn explain(error: &serde_json::Error) -> String {
 
 /// Refuses a NUL character in any string: every one may become an argument of a system call, which would see it cut
 /// short there. Annotations never do.
-fn refuse_nul<T: Serialize>(document: &'static str, text: &str, value: &T) -> Result<(), ReadError> {
+fn refuse_nul(document: &'static str, text: &str) -> Result<(), ReadError> {
     // JSON has only this spelling of it, and no configuration in use contains it: the walk below costs nothing.
     if !text.contains("\\u0000") {
         return Ok(());
     }
-    let mut value = serde_json::to_value(value).unwrap_or_default();
+    let mut value: Value = serde_json::from_str(text).unwrap_or_default();
     if let Some(properties) = value.as_object_mut() {
         properties.remove("annotations");
     }
