@@ -131,7 +131,7 @@ fn life_of_a_container_on_v1() {
         "pids": {"limit": 20},
         "devices": [
             {"allow": false, "access": "rwm"},
-            {"allow": true, "type": "c", "major": 10, "minor": 200, "access": "rw"},
+            {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"},
             {"allow": true, "type": "b", "major": 7, "access": "rwm"},
         ],
     });
@@ -152,7 +152,7 @@ fn life_of_a_container_on_v1() {
     assert_ne!(read(record, "cpuset", "cpuset.mems"), "");
     assert_eq!(read(record, "pids", "pids.max"), "20");
     let devices = read(record, "devices", "devices.list");
-    assert_eq!(devices.lines().take(3).collect::<Vec<_>>(), ["c 10:200 rw", "b 7:* rwm", "c *:* m"]);
+    assert_eq!(devices.lines().take(3).collect::<Vec<_>>(), ["c 10:229 rw", "b 7:* rwm", "c *:* m"]);
 
     let mut process = start(&handles, "exec sleep 1000");
     assert_eq!(pids(record), [process.pid()]);

@@ -70,6 +70,7 @@ fn run(plan: &ConfinePlan, script: &str) -> Result<String, String> {
         report: childs.as_fd(),
         failed: [0; 4],
         inherited: &inherited,
+        first_private_fd: 3,
         wait_for_ids: false,
         own_memory: false,
     }

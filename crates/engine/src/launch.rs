@@ -93,6 +93,7 @@ impl Launch {
             report: childs.as_fd(),
             failed: failed_at_load(),
             inherited: &inherited,
+            first_private_fd: plan.preserve_fds.saturating_add(3),
             wait_for_ids: maps.is_some(),
             own_memory: false,
         };

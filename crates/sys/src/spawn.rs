@@ -34,6 +34,8 @@ pub struct Spawn<'a> {
     pub failed: [u8; 4],
     /// Further descriptors that init inherits under the same numbers.
     pub inherited: &'a [BorrowedFd<'a>],
+    /// From this number on init inherits no others, whatever the caller left open: it may wait for its start for long.
+    pub first_private_fd: u32,
     /// The child is in a new user namespace: it waits for its id maps and becomes root there before it executes init,
     /// because an execve with an unmapped uid drops every capability (capabilities(7)).
     pub wait_for_ids: bool,
@@ -70,6 +72,7 @@ pub(crate) struct CloneArgs {
 /// What the child reads, made ready by the parent: the child neither allocates nor frees.
 struct Child {
     keep: Vec<i32>,
+    first_private_fd: u32,
     init: i32,
     args: [*const u8; 4],
     report: i32,
@@ -91,6 +94,7 @@ impl Spawn<'_> {
         let name: &CStr = c"lightship-init";
         let child = Child {
             keep,
+            first_private_fd: self.first_private_fd,
             init: self.init.as_raw_fd(),
             args: [name.as_ptr().cast(), program.as_ptr().cast(), size.as_ptr().cast(), std::ptr::null()],
             report: self.report.as_raw_fd(),
@@ -156,8 +160,12 @@ fn become_init(child: &Child) -> (u16, i32) {
     {
         return failed;
     }
+    const CLOSE_RANGE_CLOEXEC: usize = 4;
     const F_SETFD: usize = 2;
     const AT_EMPTY_PATH: usize = 0x1000;
+    let range = [child.first_private_fd as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0, 0];
+    // SAFETY: plain numbers; the child has a table of descriptors of its own.
+    let _ = unsafe { arch::call(nr::CLOSE_RANGE, range) };
     for &fd in &child.keep {
         // SAFETY: plain numbers.
         let _ = unsafe { arch::call(nr::FCNTL, [fd as usize, F_SETFD, 0, 0, 0, 0]) };

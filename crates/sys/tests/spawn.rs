@@ -43,6 +43,7 @@ impl Parts {
             report: self.childs.as_fd(),
             failed: [1, 2, 3, 4],
             inherited: &[],
+            first_private_fd: 3,
             wait_for_ids: false,
             own_memory: false,
         }

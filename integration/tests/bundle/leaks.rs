@@ -16,6 +16,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
     let runc = Runtime::under_test().name() == "runc";
     vec![
         scene!(init_of_a_dirty_parent_is_clean).peer_cannot_if(runc, "runc 1.1 hands on blocked signals"),
+        scene!(created_init_of_a_dirty_parent_is_clean),
         scene!(exec_of_a_dirty_parent_is_clean).peer_cannot("hands on its umask or signals"),
         scene!(runtime_leaves_no_process_behind),
         scene!(runtime_binary_is_out_of_reach),
@@ -59,6 +60,15 @@ fn init_of_a_dirty_parent_is_clean(stage: &Stage) {
     let bundle = looking(stage, LOOK);
     bundle.call_after(DIRTY, &bundle.create_line("run", &[])).ok();
     is_clean(&bundle.stdout());
+}
+
+/// A container may wait for its start for long, and what its caller had locked must not stay locked.
+fn created_init_of_a_dirty_parent_is_clean(stage: &Stage) {
+    let bundle = looking(stage, LOOK);
+    bundle.call_after(DIRTY, &bundle.create_line("create", &[])).ok();
+    let held = fs::read_dir(format!("/proc/{}/fd", bundle.pid())).unwrap();
+    let files: Vec<_> = held.map(|fd| fs::read_link(fd.unwrap().path()).unwrap()).collect();
+    assert!(!files.iter().any(|file| file.starts_with("/etc")), "{files:?}");
 }
 
 fn exec_of_a_dirty_parent_is_clean(stage: &Stage) {

@@ -57,6 +57,7 @@ pub fn start_as(b: ProgramBuilder, way: Way) -> Child {
         report: childs.as_fd(),
         failed: [0; 4],
         inherited: &inherited,
+        first_private_fd: way.start.preserve_fds + 3,
         wait_for_ids: false,
         own_memory: false,
     }

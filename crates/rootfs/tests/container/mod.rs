@@ -161,6 +161,7 @@ impl Container {
             report: childs.as_fd(),
             failed: [0; 4],
             inherited: &inherited,
+            first_private_fd: 3,
             wait_for_ids: self.user_namespace,
             own_memory: false,
         }
