@@ -152,7 +152,7 @@ fn cgroup_mounts(plan: &CgroupPlan, layout: &cgroups::Layout) -> CgroupMounts {
     let v1: Vec<CgroupHierarchy> =
         plan.dirs.iter().filter(|dir| dir.version == cgroups::Version::V1).map(cgroup_hierarchy).collect();
     match plan.dirs.last() {
-        None if layout.withheld.is_some() => CgroupMounts::Host,
+        None if *layout != cgroups::Layout::default() => CgroupMounts::Host,
         None => CgroupMounts::None,
         Some(dir) if v1.is_empty() => CgroupMounts::V2(dir.path.clone()),
         Some(_) => CgroupMounts::V1(v1),
@@ -232,6 +232,15 @@ mod tests {
         assert_eq!(plan.sysctls, [("net/ipv4/ip_forward".to_owned(), "1".to_owned())]);
         assert_eq!(plan.namespaces.hostname.as_deref(), Some("c"));
         assert!(plan.cgroup.dirs.is_empty());
+    }
+
+    #[test]
+    fn without_a_cgroup_of_its_own_a_container_sees_the_hosts() {
+        let plan = CgroupPlan::default();
+        assert_eq!(cgroup_mounts(&plan, &cgroups::Layout::default()), CgroupMounts::None);
+        let unified = cgroups::Unified { controllers: vec![], mount: "/sys/fs/cgroup".into() };
+        let layout = cgroups::Layout { unified: Some(unified), ..cgroups::Layout::default() };
+        assert_eq!(cgroup_mounts(&plan, &layout), CgroupMounts::Host);
     }
 
     #[test]

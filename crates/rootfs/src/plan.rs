@@ -43,10 +43,11 @@ pub struct PlanInput<'a> {
 /// Where the container's own cgroup is on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CgroupMounts {
-    /// The container has none, or the host has no hierarchy mounted.
+    /// The host has no hierarchy mounted.
     #[default]
     None,
-    /// The container has none, as its caller could not make any: it sees the host's, and cannot write to them.
+    /// The container has none of its own, as none is to be made (Podman's `--cgroups=disabled`) or its caller could not make
+    /// any: it sees the host's, and cannot write to them.
     Host,
     /// Version 1 or hybrid: one folder for each hierarchy.
     V1(Vec<CgroupHierarchy>),
