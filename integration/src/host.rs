@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::process::Command;
+
+use crate::command;
 
 /// Whether this process holds capability number `cap`.
 pub fn has_capability(cap: u32) -> bool {
@@ -61,4 +64,19 @@ pub fn processes() -> Vec<i32> {
 pub fn has_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+/// What this system calls itself (os-release(5)), such as `Debian GNU/Linux 13 (trixie)`.
+pub fn release() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap();
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or("an unnamed system").trim_matches('"').to_owned()
+}
+
+/// The version in what `program --version` says.
+pub fn version(program: &str) -> String {
+    let said = command::run(Command::new(program).arg("--version")).ok().text();
+    let is_version = |word: &&str| word.starts_with(|first: char| first.is_ascii_digit());
+    let word = said.split_whitespace().find(is_version).unwrap_or_else(|| panic!("no version in {said:?}"));
+    word.split(['+', '~', ',']).next().unwrap_or(word).to_owned()
 }

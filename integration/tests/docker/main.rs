@@ -21,7 +21,7 @@ use integration::daemon::Daemon;
 use integration::docker::Docker;
 use integration::ground::Ground;
 use integration::runtime::Runtime;
-use integration::{image, scene};
+use integration::{host, image, scene};
 use serde_json::json;
 
 /// What every scene stands on.
@@ -34,6 +34,8 @@ struct Stage {
 
 impl Stage {
     fn set(ground: Arc<Ground>, runtime: Runtime) -> Stage {
+        let (docker, containerd) = (host::version("dockerd"), host::version("containerd"));
+        println!("engine: Docker {docker} with containerd {containerd}, {}", host::release());
         let daemon = Daemon::start(&ground, &runtime, json!({}));
         let docker = daemon.docker();
         image::import_all(&docker, &daemon.folder);
