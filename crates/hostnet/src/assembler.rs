@@ -61,6 +61,8 @@ pub enum Helper {
     MapLookup = 1,
     /// Sets the value of a key: map, key, value, flags.
     MapUpdate = 2,
+    /// Removes a key: map, key.
+    MapDelete = 3,
     /// A number that only this socket has: context (5.7 in bind hooks).
     SocketCookie = 46,
     /// The UDP socket that would receive: context, tuple, its size, namespace, flags. 0 or a reference (4.20).

@@ -23,8 +23,9 @@ pub use attempts::{Attempt, Event, events};
 pub use auto::moved_port;
 pub use counters::{Counters, Traffic};
 
-use crate::assembler::AssemblyError;
+use crate::assembler::{Assembler, AssemblyError};
 use crate::plan::NetPlan;
+use crate::rules::Protocol;
 use socket::{Direction, Family, SocketProgram};
 
 /// A program for a hook.
@@ -81,6 +82,9 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
     if publishes(plan) || plan.address.is_some() || plan.allow_connect.is_some() {
         add(Hook::Connect4, "ls_connect4", connect(plan, maps, socket(Family::V4), true))?;
         add(Hook::Connect6, "ls_connect6", connect(plan, maps, socket(Family::V6), true))?;
+    }
+    // These hooks are of UDP alone.
+    if publishes_udp(plan) || plan.address.is_some() || plan.allow_connect.is_some() {
         add(Hook::SendMsg4, "ls_sendmsg4", connect(plan, maps, socket(Family::V4), false))?;
         add(Hook::SendMsg6, "ls_sendmsg6", connect(plan, maps, socket(Family::V6), false))?;
     }
@@ -89,12 +93,14 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
         add(Hook::GetSockName6, "ls_sockname6", show_own(plan, maps, socket(Family::V6)))?;
         add(Hook::GetPeerName4, "ls_peername4", show_other(plan, maps, socket(Family::V4)))?;
         add(Hook::GetPeerName6, "ls_peername6", show_other(plan, maps, socket(Family::V6)))?;
+    }
+    if publishes_udp(plan) {
         add(Hook::RecvMsg4, "ls_recvmsg4", show_other(plan, maps, socket(Family::V4)))?;
         add(Hook::RecvMsg6, "ls_recvmsg6", show_other(plan, maps, socket(Family::V6)))?;
     }
-    if let Some(map) = &maps.attempts {
-        add(Hook::PostBind4, "ls_bound4", attempts::bound(map, netns))?;
-        add(Hook::PostBind6, "ls_bound6", attempts::bound(map, netns))?;
+    if maps.moved.is_some() || maps.attempts.is_some() {
+        add(Hook::PostBind4, "ls_bound4", bound(maps, netns))?;
+        add(Hook::PostBind6, "ls_bound6", bound(maps, netns))?;
     }
     if let Some(map) = &maps.counters {
         add(Hook::Ingress, "ls_received", counters::program(map, counters::RECEIVED))?;
@@ -108,6 +114,10 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
 
 fn publishes(plan: &NetPlan) -> bool {
     plan.publish.auto || !plan.publish.rules.is_empty()
+}
+
+fn publishes_udp(plan: &NetPlan) -> bool {
+    plan.publish.auto || plan.publish.rules.iter().any(|rule| rule.protocol == Protocol::Udp)
 }
 
 /// bind(2): what the container may not have is refused as it asks for it, before anything is moved.
@@ -126,6 +136,22 @@ fn bind(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<I
         attempts::attempt(&mut program, map);
     }
     program.finish_bind(plan.low_ports)
+}
+
+/// After bind(2), when the socket has its port.
+fn bound(maps: &Maps, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
+    let mut asm = Assembler::default();
+    let pass = asm.label();
+    socket::leave_other_namespaces(&mut asm, netns, pass);
+    if let Some(map) = &maps.moved {
+        auto::learn(&mut asm, map);
+    }
+    if let Some(map) = &maps.attempts {
+        attempts::bound(&mut asm, map);
+    }
+    asm.place(pass);
+    asm.answer(1);
+    asm.finish()
 }
 
 /// connect(2) and sendto(2): to itself the container goes where the host has put it.

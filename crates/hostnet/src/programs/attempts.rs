@@ -5,11 +5,11 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 
-use sys::bpf::{Hook, Instruction, Map, MapKind, RingBuffer, page_size};
+use sys::bpf::{Hook, Map, MapKind, RingBuffer, page_size};
 
 use super::find_map;
-use super::socket::{CONTEXT, PORT, PROTOCOL, STACK, SocketProgram, leave_other_namespaces};
-use crate::assembler::{Assembler, AssemblyError, Helper, If, Register, Width};
+use super::socket::{CONTEXT, PORT, PROTOCOL, STACK, SocketProgram};
+use crate::assembler::{Assembler, Helper, If, Register, Width};
 
 const MAP: &str = "ls_attempts";
 
@@ -113,16 +113,10 @@ pub(super) fn attempt(program: &mut SocketProgram, map: &Map) {
 }
 
 /// Tells that a socket has been bound.
-pub(super) fn bound(map: &Map, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
+pub(super) fn bound(asm: &mut Assembler, map: &Map) {
     /// The reader waits for failures, so a success need not wake it (BPF_RB_NO_WAKEUP).
     const NO_WAKEUP: i32 = 1;
-    let mut asm = Assembler::default();
-    let pass = asm.label();
-    leave_other_namespaces(&mut asm, netns, pass);
-    output(&mut asm, map, BOUND_LENGTH, NO_WAKEUP);
-    asm.place(pass);
-    asm.answer(1);
-    asm.finish()
+    output(asm, map, BOUND_LENGTH, NO_WAKEUP);
 }
 
 /// Puts the socket's number at the beginning of the record and writes the record.

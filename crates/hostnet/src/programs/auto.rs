@@ -1,7 +1,8 @@
-//! `publish=auto`: a port that somebody already has is moved to a free one as it is bound.
+//! `publish=auto`: a port that somebody already has is moved to a free one, which the kernel chooses, as it is bound.
 //!
 //! Who has it is asked of the kernel's own tables. A TCP socket that is bound but does not listen yet is not found there, nor
-//! one on a single address of the host: then bind(2) fails as it would have.
+//! one on a single address of the host: then bind(2) fails as it would have. A search for a free port here would be a loop,
+//! and the verifier takes a tenth of a second to follow one.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,14 +12,9 @@ use sys::bpf::{Hook, Map, MapKind};
 
 use super::find_map;
 use super::socket::{ADDRESS, CONTEXT, Direction, Family, PORT, PROTOCOL, SCRATCH, STACK, SocketProgram, UDP};
-use crate::assembler::{Helper, If, Label, Register, Width};
+use crate::assembler::{Assembler, Field, Helper, If, Label, Register, Width};
 use crate::rules::Protocol;
 
-/// The first port that is tried instead; then the ones after it. So 80 becomes 8080, or 8081.
-const DISTANCE: i32 = 8000;
-/// How many ports are looked at.
-const TRIES: u32 = 128;
-const LAST_PORT: u32 = 65535;
 /// How many ports of one container can have been moved, both ways counted.
 const ENTRIES: u32 = 512;
 
@@ -26,13 +22,13 @@ const ENTRIES: u32 = 512;
 const KEY: i16 = -56;
 /// its value, the other port,
 const VALUE: i16 = -60;
-/// the port that was asked for,
-const WANTED: i16 = -64;
 /// and the addresses and ports to look up: source and destination address, source and destination port.
 const TUPLE: i16 = -104;
 
 /// Added to the protocol in a key that leads from the host's port to the container's.
 const BACK: i32 = 1 << 8;
+/// Instead of a protocol, with the socket's cookie instead of a port: what the socket asked for whose port the kernel chooses.
+const ASKED: i32 = 1 << 9;
 
 const MAP: &str = "ls_moved";
 
@@ -54,55 +50,50 @@ pub fn moved_port(cgroup: impl AsFd, protocol: Protocol, host: u16) -> io::Resul
 
 /// Translates [`PORT`] as an earlier bind(2) has moved it.
 pub(super) fn translate(program: &mut SocketProgram, map: &Map, direction: Direction, unmoved: Label) {
-    store_key(program, direction, PORT);
     let asm = &mut program.asm;
-    asm.set_map(Register::R1, map);
-    point(program, Register::R2, KEY);
-    let asm = &mut program.asm;
-    asm.call(Helper::MapLookup);
-    asm.jump_if_null(Register::R0, unmoved);
+    store_key(asm, direction, PORT);
+    look_key_up(asm, map, unmoved);
     asm.load(Width::Word, PORT, Register::R0, 0);
 }
 
-/// Makes [`PORT`] the one of an earlier bind(2), or one that nobody has, and remembers it. If none is found it stays, and the
-/// kernel answers as ever.
+/// Makes [`PORT`] the one of an earlier bind(2), or leaves it if nobody has it, or lets the kernel choose one: then it becomes 0,
+/// and [`learn`] is told later which one that was.
 pub(super) fn choose(program: &mut SocketProgram, map: &Map) {
     let asm = &mut program.asm;
-    let (done, unknown, again, taken, free) = (asm.label(), asm.label(), asm.label(), asm.label(), asm.label());
+    let (done, unknown, taken) = (asm.label(), asm.label(), asm.label());
     asm.jump_if(PORT, If::Equal, 0, done);
-    // The search among the rules has taught the verifier what the port is in each of its branches, and it would follow the
-    // loop below for each of them. What it reads from the context it knows nothing about.
-    program.load_port();
-    program.asm.store(Width::Word, STACK, WANTED, PORT);
     translate(program, map, Direction::ToHost, unknown);
     program.asm.jump(done);
     program.asm.place(unknown);
-    let tries = ADDRESS;
-    program.asm.set(tries, 0);
-    program.asm.place(again);
     look_up(program, taken);
-    program.asm.jump(free);
-    program.asm.place(taken);
-    next_candidate(program, tries, again, done);
-    program.asm.place(free);
-    remember(program, map);
-    program.asm.place(done);
+    // Another socket of the container's may want to share it (SO_REUSEPORT), and finds the first one there.
+    let asm = &mut program.asm;
+    asm.copy(ADDRESS, PORT);
+    remember(asm, map);
+    asm.jump(done);
+    asm.place(taken);
+    store_cookie_key(asm);
+    store_value(asm, map, PORT);
+    asm.set(PORT, 0);
+    asm.place(done);
 }
 
-/// Sets [`PORT`] to the next port to try and goes to `again`; after the last to `done`, with the port that was asked for.
-fn next_candidate(program: &mut SocketProgram, tries: Register, again: Label, done: Label) {
-    let asm = &mut program.asm;
-    let (last, later) = (asm.label(), asm.label());
-    asm.add(tries, 1);
-    asm.jump_if(tries, If::AtLeast, TRIES, last);
-    asm.add(PORT, 1);
-    asm.jump_if(tries, If::Differs, 1, later);
-    asm.add(PORT, DISTANCE - 1);
-    asm.place(later);
-    asm.jump_if(PORT, If::Below, LAST_PORT + 1, again);
-    asm.place(last);
-    asm.load(Width::Word, PORT, STACK, WANTED);
-    asm.jump(done);
+/// In a program that runs after bind(2): writes down which port the kernel has chosen for a socket whose own one was taken.
+pub(super) fn learn(asm: &mut Assembler, map: &Map) {
+    /// `struct bpf_sock`; this port is in the host's order.
+    const PROTOCOL_FIELD: Field = Field::word(12);
+    const SOURCE_PORT: Field = Field::word(44);
+    let not_asked = asm.label();
+    store_cookie_key(asm);
+    look_key_up(asm, map, not_asked);
+    asm.load(Width::Word, ADDRESS, Register::R0, 0);
+    asm.set_map(Register::R1, map);
+    point(asm, Register::R2, KEY);
+    asm.call(Helper::MapDelete);
+    asm.load_field(PORT, CONTEXT, SOURCE_PORT);
+    asm.load_field(PROTOCOL, CONTEXT, PROTOCOL_FIELD);
+    remember(asm, map);
+    asm.place(not_asked);
 }
 
 /// Goes to `taken` if somebody has [`PORT`] at the address of the call. For all addresses the loopback one is looked up, which
@@ -172,8 +163,8 @@ fn look_up_tuple(program: &mut SocketProgram, size: i32, taken: Label) {
     const CURRENT_NAMESPACE: i32 = -1;
     let (udp, found, none) = (program.asm.label(), program.asm.label(), program.asm.label());
     program.asm.copy(Register::R1, CONTEXT);
-    point(program, Register::R2, TUPLE);
     let asm = &mut program.asm;
+    point(asm, Register::R2, TUPLE);
     asm.set(Register::R3, size);
     asm.set(Register::R4, CURRENT_NAMESPACE);
     asm.set(Register::R5, 0);
@@ -191,22 +182,40 @@ fn look_up_tuple(program: &mut SocketProgram, size: i32, taken: Label) {
     asm.place(none);
 }
 
-/// Writes down where the port has gone, for both directions.
-fn remember(program: &mut SocketProgram, map: &Map) {
-    program.asm.load(Width::Word, ADDRESS, STACK, WANTED);
+/// Writes down for both directions that the port in [`ADDRESS`] is the one in [`PORT`] on the host.
+fn remember(asm: &mut Assembler, map: &Map) {
     for (direction, from, to) in [(Direction::ToHost, ADDRESS, PORT), (Direction::ToContainer, PORT, ADDRESS)] {
-        store_key(program, direction, from);
-        program.asm.store(Width::Word, STACK, VALUE, to);
-        program.asm.set_map(Register::R1, map);
-        point(program, Register::R2, KEY);
-        point(program, Register::R3, VALUE);
-        program.asm.set(Register::R4, 0);
-        program.asm.call(Helper::MapUpdate);
+        store_key(asm, direction, from);
+        store_value(asm, map, to);
     }
 }
 
-fn store_key(program: &mut SocketProgram, direction: Direction, port: Register) {
-    let asm = &mut program.asm;
+/// Goes on with a pointer to the value of the key in R0, or to `none`.
+fn look_key_up(asm: &mut Assembler, map: &Map, none: Label) {
+    asm.set_map(Register::R1, map);
+    point(asm, Register::R2, KEY);
+    asm.call(Helper::MapLookup);
+    asm.jump_if_null(Register::R0, none);
+}
+
+fn store_value(asm: &mut Assembler, map: &Map, value: Register) {
+    asm.store(Width::Word, STACK, VALUE, value);
+    asm.set_map(Register::R1, map);
+    point(asm, Register::R2, KEY);
+    point(asm, Register::R3, VALUE);
+    asm.set(Register::R4, 0);
+    asm.call(Helper::MapUpdate);
+}
+
+/// The key of the context's socket; of the cookie, a number that counts up, the low half is enough.
+fn store_cookie_key(asm: &mut Assembler) {
+    asm.copy(Register::R1, CONTEXT);
+    asm.call(Helper::SocketCookie);
+    asm.store_number(Width::Word, STACK, KEY, ASKED);
+    asm.store(Width::Word, STACK, KEY + 4, Register::R0);
+}
+
+fn store_key(asm: &mut Assembler, direction: Direction, port: Register) {
     asm.copy(SCRATCH, PROTOCOL);
     if direction == Direction::ToContainer {
         asm.add(SCRATCH, BACK);
@@ -216,7 +225,7 @@ fn store_key(program: &mut SocketProgram, direction: Direction, port: Register) 
 }
 
 /// Makes a register point to a place on the stack.
-fn point(program: &mut SocketProgram, to: Register, at: i16) {
-    program.asm.copy(to, STACK);
-    program.asm.add(to, at.into());
+fn point(asm: &mut Assembler, to: Register, at: i16) {
+    asm.copy(to, STACK);
+    asm.add(to, at.into());
 }

@@ -84,9 +84,11 @@ fn translate(
     unpublished: Label,
     then: impl Fn(&Published) -> Label,
 ) {
-    let (tcp, udp) = (program.asm.label(), program.asm.label());
-    program.by_protocol(tcp, udp, done);
-    for (protocol, start) in [(Protocol::Tcp, tcp), (Protocol::Udp, udp)] {
+    let has_rules = |protocol| publish.rules.iter().any(|rule| rule.protocol == protocol);
+    let protocols = [Protocol::Tcp, Protocol::Udp].map(|protocol| (protocol, program.asm.label()));
+    let start = |(protocol, label)| if has_rules(protocol) { label } else { unpublished };
+    program.by_protocol(start(protocols[0]), start(protocols[1]), done);
+    for (protocol, start) in protocols.into_iter().filter(|(protocol, _)| has_rules(*protocol)) {
         program.asm.place(start);
         let rules = sorted(publish, protocol, direction);
         let labelled: Vec<(PortRange, Label)> = rules.iter().map(|(from, ..)| (*from, program.asm.label())).collect();

@@ -251,11 +251,11 @@ pub(super) fn leave_other_namespaces(asm: &mut Assembler, netns: u64, pass: Labe
 }
 
 /// All of IPv4's and IPv6's ways to say "this machine" or "any address", which as a destination means the same.
-pub(super) const LOOPBACK: [Network; 4] = [
+pub(super) const LOOPBACK: [Network; 3] = [
     Network { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 32 },
     Network { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
-    Network { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 128 },
-    Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
+    // `::` and `::1`
+    Network { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 127 },
 ];
 
 /// Whether a rule that may name a protocol is about this one.
