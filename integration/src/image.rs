@@ -64,14 +64,20 @@ pub fn busybox_tree(root: &Path) {
     fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\nalice:x:1000:\nstaff:x:50:alice\n").unwrap();
 }
 
-fn nginx_files(root: &Path) {
-    let nginx = in_path("nginx");
-    fs::copy(&nginx, root.join("usr/sbin/nginx")).unwrap();
-    for library in libraries(&nginx) {
+/// Copies a program of this machine, given by its name or whole path, to `/usr/bin` of a root filesystem, and its shared libraries
+/// to where they are here.
+pub fn add_program(root: &Path, name: &str) {
+    let program = in_path(name);
+    fs::copy(&program, root.join("usr/bin").join(program.file_name().unwrap())).unwrap();
+    for library in libraries(&program) {
         let copy = root.join(library.strip_prefix("/").unwrap());
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
         fs::copy(&library, copy).unwrap();
     }
+}
+
+fn nginx_files(root: &Path) {
+    add_program(root, "nginx");
     fs::create_dir_all(root.join("etc/nginx")).unwrap();
     fs::create_dir_all(root.join("var/log/nginx")).unwrap();
     fs::create_dir_all(root.join("var/lib/nginx")).unwrap();
@@ -79,9 +85,9 @@ fn nginx_files(root: &Path) {
     fs::write(root.join("etc/nginx/nginx.conf.in"), NGINX_CONF).unwrap();
 }
 
-/// The shared libraries of `program`, and the loader.
+/// The shared libraries of `program`, and the loader; nothing if it is static, which ldd reports as a failure.
 fn libraries(program: &Path) -> BTreeSet<PathBuf> {
-    let listing = command::run(Command::new("ldd").arg(program)).ok();
+    let listing = command::run(Command::new("ldd").arg(program));
     listing.stdout.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
 }
 
@@ -92,7 +98,8 @@ fn in_path(program: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{program} is not installed (packages busybox-static, nginx-light)"))
 }
 
-fn import(docker: &Docker, tree: &Path, image: &str, changes: &[&str]) {
+/// Makes an image of a root filesystem; `changes` are those of `docker import --change`.
+pub fn import(docker: &Docker, tree: &Path, image: &str, changes: &[&str]) {
     let archive = tree.with_extension("tar");
     command::run(Command::new("tar").arg("-C").arg(tree).arg("-cf").arg(&archive).arg(".")).ok();
     let path = "ENV PATH=/bin:/sbin:/usr/bin:/usr/sbin";

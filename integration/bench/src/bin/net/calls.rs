@@ -1,0 +1,39 @@
+//! What bind(2) and connect(2) take in a container, where the programs of its cgroup are called.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+use crate::Result;
+use crate::way::CALLS;
+
+const REPEATED: usize = 20_000;
+
+/// Prints the median of each, in nanoseconds: bind of a TCP socket, connect of a UDP socket (which sends nothing, so that the
+/// call itself is most of what it takes).
+pub fn print() -> Result<()> {
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, CALLS);
+    let clock = median(&mut (0..REPEATED).map(|_| Instant::now().elapsed()).collect::<Vec<_>>());
+    let binding = timed(SocketType::STREAM, |socket| bind(socket, &address))?;
+    let connecting = timed(SocketType::DGRAM, |socket| connect(socket, &address))?;
+    println!("{} {}", binding.saturating_sub(clock).as_nanos(), connecting.saturating_sub(clock).as_nanos());
+    Ok(())
+}
+
+fn timed(kind: SocketType, call: impl Fn(&OwnedFd) -> rustix::io::Result<()>) -> Result<Duration> {
+    let mut times = Vec::with_capacity(REPEATED);
+    for _ in 0..REPEATED {
+        let socket = socket(AddressFamily::INET, kind, None)?;
+        let begun = Instant::now();
+        call(&socket)?;
+        times.push(begun.elapsed());
+    }
+    Ok(median(&mut times))
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}

@@ -1,0 +1,95 @@
+//! The page with the figures, in markdown.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Result;
+use crate::rounds::{MEASURES, Rounds};
+use crate::way::WAYS;
+
+/// What is told beside the rounds.
+pub struct Host {
+    /// What it takes to attach all programs.
+    pub attachment: Duration,
+    /// The private memory of a watcher.
+    pub watcher_kib: u64,
+    /// The daemon's version.
+    pub docker: String,
+}
+
+/// The whole page.
+pub fn table(rounds: &Rounds, host: &Host, plot: &Path) -> Result<String> {
+    let mut page = String::from(HEAD);
+    writeln!(page, "{}\n", circumstances(rounds, host)?)?;
+    let titles = MEASURES.map(|measure| format!("{}, {}", measure.title, measure.unit)).join(" | ");
+    writeln!(page, "| | {titles} |\n|---|{}", "---|".repeat(MEASURES.len()))?;
+    for (at, way) in WAYS.iter().enumerate() {
+        let cells: Vec<String> = (0..MEASURES.len()).map(|measure| cell(rounds, measure, at)).collect();
+        writeln!(page, "| {} | {} |", way.title, cells.join(" | "))?;
+    }
+    let plot = plot.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    writeln!(page, "\n![the same as a plot]({plot})\n")?;
+    writeln!(page, "{}", costs(rounds, host))?;
+    page.push_str(FOOT);
+    Ok(page)
+}
+
+const HEAD: &str = "<!-- written by scripts/bench-net -->
+# Network performance
+
+How fast a client on the host reaches a server in a container: in the host's network, with what lightship adds to that, and over
+Docker's bridge. The ways take turns within each round. A cell has the median, and in brackets the median of its ratios to plain
+host networking in the same round. `± n %` in the first row is half the distance between the quartiles: a ratio within that is
+noise.
+
+";
+
+const FOOT: &str = "
+- *round trip*: one byte there and back on an open connection. *connection*: connect(2), the same round trip, close(2).
+- *iperf3*: one connection for a second. *nginx*, *redis*: eight connections; requests in thousands per second.
+- *bind(2)* of a TCP socket and *connect(2)* of a UDP socket in the container, to a port that is published.
+- All clients use 127.0.0.1. There the userland proxy copies every byte; what comes from outside goes by the packet filter's rule, as in
+  the row without it. Every row has the same rules of the packet filter around it, as the host of a Docker daemon has.
+";
+
+fn circumstances(rounds: &Rounds, host: &Host) -> Result<String> {
+    let read = |file| fs::read_to_string(file);
+    let load = read("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(" ");
+    let processor = read("/proc/cpuinfo")?;
+    let model = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let processors = std::thread::available_parallelism()?;
+    Ok(format!(
+        "{} rounds on {processors} processors ({}), Linux {}, Docker {}. Load of the machine at the end: {load}.",
+        rounds.count(),
+        model.map_or("model unknown", |(_, name)| name),
+        read("/proc/sys/kernel/osrelease")?.trim(),
+        host.docker,
+    ))
+}
+
+fn cell(rounds: &Rounds, measure: usize, way: usize) -> String {
+    let (Some(values), Some(ratios)) = (rounds.values(measure, way), rounds.ratios(measure, way)) else {
+        return "–".to_owned();
+    };
+    let digits = MEASURES[measure].digits;
+    match way {
+        0 => format!("{:.digits$} ± {:.0} %", values.median, (values.high - values.low) / values.median * 50.0),
+        _ => format!("{:.digits$} ({:.2})", values.median, ratios.median),
+    }
+}
+
+fn costs(rounds: &Rounds, host: &Host) -> String {
+    let mut lines = String::from("What it costs:\n\n");
+    for (measure, title) in MEASURES.iter().enumerate().filter(|(_, measure)| measure.unit == "ns") {
+        let added =
+            |at: usize| rounds.added(measure, at).map(|added| format!("{} {:+.0} ns", WAYS[at].title, added.median));
+        let added: Vec<String> = (1..WAYS.len()).filter_map(added).collect();
+        lines += &format!("- added to {}: {}\n", title.title, added.join("; "));
+    }
+    let attachment = host.attachment.as_secs_f64() * 1e3;
+    lines += &format!("- all programs of a container loaded and attached: {attachment:.2} ms\n");
+    lines += &format!("- private memory of the diagnosis's watcher: {} KiB\n", host.watcher_kib);
+    lines
+}
