@@ -98,6 +98,47 @@ fn in_path(program: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{program} is not installed (packages busybox-static, nginx-light)"))
 }
 
+/// Redis with its client, on port 6379.
+pub const REDIS: &str = "redis";
+
+/// Imports redis, whose package must be installed.
+pub fn import_redis(docker: &Docker, folder: &Path) {
+    let tree = folder.join("redis");
+    busybox_tree(&tree);
+    add_program(&tree, "redis-server");
+    add_program(&tree, "redis-cli");
+    import(docker, &tree, REDIS, &["CMD [\"redis-server\", \"--save\", \"\", \"--protected-mode\", \"no\"]"]);
+    fs::remove_dir_all(&tree).unwrap();
+}
+
+/// Python with the modules that a small server needs.
+pub const PYTHON: &str = "python";
+
+/// Debian's Python, whatever else is in PATH.
+pub const PYTHON_PROGRAM: &str = "/usr/bin/python3";
+
+/// Imports an image that runs the Python program `script`.
+pub fn import_python(docker: &Docker, folder: &Path, script: &str) {
+    let tree = folder.join("python");
+    busybox_tree(&tree);
+    add_program(&tree, PYTHON_PROGRAM);
+    let place = command::run(Command::new(PYTHON_PROGRAM).args(["-c", "import os; print(os.__file__)"])).ok().text();
+    let modules = Path::new(&place).parent().unwrap();
+    let copy = tree.join(modules.strip_prefix("/").unwrap());
+    fs::create_dir_all(&copy).unwrap();
+    for name in ["encodings", "collections", "importlib", "re"] {
+        command::run(Command::new("cp").arg("-r").arg(modules.join(name)).arg(&copy)).ok();
+    }
+    for entry in fs::read_dir(modules).unwrap().map(Result::unwrap) {
+        if entry.path().extension().is_some_and(|extension| extension == "py") {
+            fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+    }
+    fs::write(tree.join("server.py"), script).unwrap();
+    import(docker, &tree, PYTHON, &["CMD [\"python3\", \"-S\", \"/server.py\"]"]);
+    fs::remove_dir_all(&tree).unwrap();
+}
+
 /// Makes an image of a root filesystem; `changes` are those of `docker import --change`.
 pub fn import(docker: &Docker, tree: &Path, image: &str, changes: &[&str]) {
     let archive = tree.with_extension("tar");

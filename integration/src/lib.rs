@@ -19,6 +19,7 @@ pub mod host;
 pub mod http;
 pub mod image;
 pub mod leftover;
+pub mod network;
 pub mod runtime;
 pub mod scene;
 pub mod terminal;

@@ -5,6 +5,7 @@ mod build;
 mod default_runtime;
 mod host_network;
 mod host_publish;
+mod illusion;
 mod lifecycle;
 mod live_restore;
 mod network_modes;
@@ -13,6 +14,7 @@ mod resources;
 mod systemd_driver;
 mod verbs_exec;
 mod verbs_run;
+mod walkthrough;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
     let scenes = [
         host_network::scenes(),
         host_publish::scenes(),
+        illusion::scenes(),
+        walkthrough::scenes(),
         network_modes::scenes(),
         ports::scenes(),
         verbs_run::scenes(),
