@@ -17,7 +17,7 @@ use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, St
 use crate::container::{Container, state_of};
 use crate::hooks::{self, InitHooks};
 use crate::launch::{Into, Launch, LaunchPlan};
-use crate::network::{self, HostNetwork};
+use crate::network::{self, Attached, HostNetwork};
 use crate::plan::PlanOptions;
 use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, idmap, notify, process, socket};
 
@@ -204,6 +204,10 @@ impl Runtime {
         move_net_devices(request, launch.pid)?;
         let record =
             request.record(&cgroup, resctrl.as_ref(), network.as_ref().map(|network| &network.record), init)?;
+        let terminal = request.plan.terminal.is_some();
+        let watch = |network: &Attached| network.watch(&launch, terminal, self);
+        // While init is at work; a terminal is there only when it is ready.
+        network.iter().filter(|_| !terminal).for_each(watch);
         run_hooks(request, &record, &launch, &mut init_hooks)?;
         if let Err(error) = launch.wait_gate(GATE_READY) {
             return Err(match init_hooks {
@@ -211,10 +215,8 @@ impl Runtime {
                 None => error,
             });
         }
+        network.iter().filter(|_| terminal).for_each(watch);
         launch.confine(&request.plan.process.confine)?;
-        if let Some(network) = &network {
-            network.watch(&launch, request.plan.terminal.is_some(), self);
-        }
         // Written before init is released: from here on a runtime that is killed leaves a container, and until here init
         // ends by itself when its runtime does.
         entry.commit(&record)?;

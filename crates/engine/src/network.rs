@@ -114,7 +114,7 @@ impl HostNetwork {
 }
 
 impl Attached {
-    /// Starts the watcher of a container that is ready, if its attempts to bind a port are to be explained. Without one the
+    /// Starts the watcher of a container whose standard error is there, if its attempts to bind a port are to be explained. Without one the
     /// container is as good as ever.
     pub(crate) fn watch(&self, launch: &Launch, terminal: bool, runtime: &Runtime) {
         let Some(attempts) = &self.attempts else { return };

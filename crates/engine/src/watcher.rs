@@ -18,7 +18,7 @@ use sys::memfd::{Raw, sealed};
 use crate::launch::Launch;
 use crate::{Error, Runtime};
 
-/// Starts the watcher of a container whose process is ready: its standard streams are what they will be.
+/// Starts the watcher of a container. One with a terminal must be ready, as the terminal is its own.
 pub(crate) fn start(attempts: &Map, launch: &Launch, terminal: bool, runtime: &Runtime) -> Result<(), Error> {
     // A terminal is in the container, and nobody but its process has it.
     let terminal = terminal.then(|| rustix::process::pidfd_getfd(&launch.pidfd, 2, PidfdGetfdFlags::empty()));

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
 
+use crate::Socket;
 use crate::container::{Container, docker_name, id_of_process, ids_in};
-use crate::{Socket, published};
+use crate::published::Published;
 
 /// Who holds a socket, as far as it can be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,8 +62,8 @@ pub struct Holders {
 
 /// What is known of one cgroup.
 struct Cgroup {
-    path: Option<PathBuf>,
     container: Option<String>,
+    published: Option<Published>,
     members: Scan,
 }
 
@@ -101,8 +102,7 @@ impl Holders {
             if let Some(cgroup) = self.cgroups.get_mut(&id) {
                 container.clone_from(&cgroup.container);
                 pid = cgroup.members.find(socket.inode);
-                let unified = self.unified.as_ref().zip(cgroup.path.as_ref());
-                inside_port = unified.map(|((mount, _), path)| published::inside_port(mount, path, socket));
+                inside_port = cgroup.published.as_ref().and_then(|published| published.inside_port(socket));
             }
         }
         // Made elsewhere and handed on, as systemd does with the sockets that it activates by; or the cgroup is gone.
@@ -116,7 +116,7 @@ impl Holders {
 
     /// The cgroup's path, and from it its container and its members. The root's are found with all others.
     fn look_at(&self, id: u64) -> Cgroup {
-        let nothing = Cgroup { path: None, container: None, members: Scan::Nobody };
+        let nothing = Cgroup { container: None, published: None, members: Scan::Nobody };
         let Some((mount, fd)) = &self.unified else { return nothing };
         let Ok(dir) = sys::handle::open_cgroup(fd.as_fd(), id) else { return nothing };
         let Ok(path) = fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())) else { return nothing };
@@ -124,7 +124,7 @@ impl Holders {
             Ok(below) if !below.as_os_str().is_empty() => {
                 let container = path.ancestors().find_map(|directory| self.known.get(directory)).cloned();
                 let container = container.or_else(|| ids_in(below.to_str()?).next().map(str::to_owned));
-                Cgroup { path: Some(path.clone()), container, members: Scan::Cgroup(path) }
+                Cgroup { container, published: Published::of(mount, &path), members: Scan::Cgroup(path) }
             }
             _ => nothing,
         }

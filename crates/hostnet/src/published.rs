@@ -5,14 +5,14 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::XattrFlags;
 
 use crate::config::{Key, Setting};
 use crate::programs::moved_port;
 use crate::rules::{Protocol, Publish};
-use crate::{Socket, grammar};
+use crate::{Socket, grammar, rules};
 
 /// Extended attributes of the kind `trusted` take CAP_SYS_ADMIN, so no container with a cgroup of its own can change this one.
 const ATTRIBUTE: &str = "trusted.lightship.publish";
@@ -26,25 +26,36 @@ pub fn note(cgroup: impl AsFd, settings: &[Setting]) -> io::Result<()> {
     Ok(rustix::fs::fsetxattr(cgroup, ATTRIBUTE, setting.value.as_bytes(), XattrFlags::empty())?)
 }
 
-/// The port as the container knows it that has this socket, made in a cgroup at or below the container's own.
-pub(crate) fn inside_port(hierarchy: &Path, cgroup: &Path, socket: &Socket) -> u16 {
-    let port = socket.address.port();
-    let mut above = cgroup.ancestors().take_while(|directory| *directory != hierarchy);
-    let noted = above.find_map(|directory| Some((directory, noted(directory)?)));
-    let Some((directory, publish)) = noted else { return port };
-    let by_auto = || moved_port(File::open(directory).ok()?, socket.protocol, port).ok()?;
-    by_rule(&publish, socket.protocol, socket.address).or_else(|| publish.auto.then(by_auto)?).unwrap_or(port)
+/// What a container publishes, and the cgroup v2 directory that tells it.
+pub(crate) struct Published {
+    directory: PathBuf,
+    publish: Publish,
+}
+
+impl Published {
+    /// Looks for it at a cgroup, which the container's own may be above.
+    pub(crate) fn of(hierarchy: &Path, cgroup: &Path) -> Option<Published> {
+        let mut above = cgroup.ancestors().take_while(|directory| *directory != hierarchy);
+        above.find_map(|directory| Some(Published { publish: noted(directory)?, directory: directory.to_owned() }))
+    }
+
+    /// The port as the container knows it that has this socket.
+    pub(crate) fn inside_port(&self, socket: &Socket) -> Option<u16> {
+        let by_auto = || moved_port(File::open(&self.directory).ok()?, socket.protocol, socket.address.port()).ok()?;
+        by_rule(&self.publish, socket.protocol, socket.address).or_else(|| self.publish.auto.then(by_auto)?)
+    }
 }
 
 fn noted(directory: &Path) -> Option<Publish> {
-    let mut value = vec![0; 64 * 1024];
+    let size = rustix::fs::getxattr(directory, ATTRIBUTE, &mut [0; 0][..]).ok()?;
+    let mut value = vec![0; size];
     let len = rustix::fs::getxattr(directory, ATTRIBUTE, &mut value[..]).ok()?;
     grammar::publish(str::from_utf8(value.get(..len)?).ok()?)
 }
 
 /// The port that a rule has moved to the host's.
 fn by_rule(publish: &Publish, protocol: Protocol, host: SocketAddr) -> Option<u16> {
-    let is_it = |rule: &&crate::rules::Published| {
+    let is_it = |rule: &&rules::Published| {
         rule.protocol == protocol
             && (rule.host.first..=rule.host.last).contains(&host.port())
             && rule.address.is_none_or(|address| address == host.ip().to_canonical())
