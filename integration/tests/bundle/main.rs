@@ -8,6 +8,7 @@ mod errors;
 mod exec;
 mod features;
 mod hooks;
+mod host_settings;
 mod intel_rdt;
 mod kill;
 mod killpoints;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         exec::scenes(),
         verbs::scenes(),
         hooks::scenes(),
+        host_settings::scenes(),
         features::scenes(),
         intel_rdt::scenes(),
         errors::scenes(),
