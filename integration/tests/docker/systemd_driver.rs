@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use integration::daemon::Daemon;
-use integration::image::{self, BUSYBOX};
+use integration::docker::Docker;
+use integration::http::first_answer;
+use integration::image::{self, BUSYBOX, NGINX};
 use integration::scene;
 use integration::scene::Scene;
 use integration::{cgroup, command, host};
@@ -41,5 +43,16 @@ fn containers_are_units(stage: &Stage) {
     container.verb(&["stop", "-t", "0"]).ok();
     container.verb(&["rm"]).ok();
     assert_eq!(show(&unit, "LoadState"), "not-found");
+    if !stage.runtime.is_peer() {
+        publish_works_in_units(&docker);
+    }
     daemon.stop();
+}
+
+/// systemd makes the cgroup, and only once there is a process for it.
+fn publish_works_in_units(docker: &Docker) {
+    let (web, port) = (docker.container("published"), host::free_port());
+    let setting = format!("LIGHTSHIP_NET_PUBLISH={port}:80");
+    web.start_detached(&["--network", "host", "-e", &setting, "-e", "PAGE=unit", NGINX]);
+    assert_eq!(first_answer(host::address(), port), "unit");
 }
