@@ -32,6 +32,10 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
+        // With those that the test has made below it.
+        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_dir(entry.path());
+        }
         let removed = std::fs::remove_dir(&self.0);
         if !std::thread::panicking() {
             removed.unwrap();

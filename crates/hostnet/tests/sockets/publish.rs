@@ -171,6 +171,28 @@ fn auto_moves_only_what_somebody_has() {
 }
 
 #[test]
+fn a_hundred_have_the_same_port() {
+    contained("publish::a_hundred_have_the_same_port", &NetPlan::default(), |door| {
+        let folder = door.enter();
+        let mut servers = Vec::new();
+        for number in 0..100 {
+            let cgroup = folder.join(number.to_string());
+            std::fs::create_dir(&cgroup).unwrap();
+            let plan = published(&[(29_000 + number, 2106, Protocol::Tcp)]);
+            hostnet::attach::apply(&plan, std::fs::File::open(&cgroup).unwrap()).unwrap();
+            // One process goes from one to the next: a socket stays where it was made.
+            std::fs::write(cgroup.join("cgroup.procs"), "0").unwrap();
+            servers.push(TcpListener::bind((ANY4, 2106)).unwrap());
+            TcpStream::connect((LOCAL4, 2106)).unwrap();
+            servers.last().unwrap().accept().unwrap();
+        }
+        let bound = host::bound("tcp");
+        assert!((29_000..29_100).all(|port| bound.contains(&SocketAddr::from((ANY4, port)))), "{bound:?}");
+        assert!(servers.iter().all(|server| server.local_addr().unwrap().port() == 2106));
+    });
+}
+
+#[test]
 fn another_network_namespace_is_left_alone() {
     let plan = published(&[(28_085, 2085, Protocol::Tcp)]);
     contained("publish::another_network_namespace_is_left_alone", &plan, |door| {
