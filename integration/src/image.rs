@@ -139,10 +139,16 @@ pub fn import_python(docker: &Docker, folder: &Path, script: &str) {
     fs::remove_dir_all(&tree).unwrap();
 }
 
-/// Makes an image of a root filesystem; `changes` are those of `docker import --change`.
-pub fn import(docker: &Docker, tree: &Path, image: &str, changes: &[&str]) {
+/// A tar archive of `tree`, beside it.
+pub fn archive(tree: &Path) -> PathBuf {
     let archive = tree.with_extension("tar");
     command::run(Command::new("tar").arg("-C").arg(tree).arg("-cf").arg(&archive).arg(".")).ok();
+    archive
+}
+
+/// Makes an image of a root filesystem; `changes` are those of `docker import --change`.
+pub fn import(docker: &Docker, tree: &Path, image: &str, changes: &[&str]) {
+    let archive = archive(tree);
     let path = "ENV PATH=/bin:/sbin:/usr/bin:/usr/sbin";
     let mut args = vec!["import", "--change", path];
     for change in changes {

@@ -1,4 +1,4 @@
-//! The nouns of the black-box tests: a runtime, a Docker daemon of our own, images, containers, bundles.
+//! The nouns of the black-box tests: a runtime, a Docker daemon of our own, Podman, images, containers, bundles.
 //!
 //! The tests know the runtime only as a program with a command line (`RUNTIME=/path`, default: the release build of
 //! lightship), so the same tests run against runc and crun, which proves that they ask for what callers expect.
@@ -20,6 +20,7 @@ pub mod http;
 pub mod image;
 pub mod leftover;
 pub mod network;
+pub mod podman;
 pub mod runtime;
 pub mod scene;
 pub mod terminal;
