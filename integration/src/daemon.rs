@@ -1,10 +1,8 @@
 //! A Docker daemon of our own, with a containerd of our own: nothing shared with a Docker that may run on this machine.
 
-use std::fs::{self, File};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -12,10 +10,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::command;
+use crate::containerd::{self, background};
 use crate::docker::Docker;
 use crate::ground::Ground;
 use crate::runtime::Runtime;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::PATIENCE;
 
 /// The name under which the runtime under test is registered, whichever it is.
 pub const RUNTIME_NAME: &str = "lightship";
@@ -47,7 +46,7 @@ impl Daemon {
             config[key] = value.clone();
         }
         fs::write(folder.join("daemon.json"), config.to_string()).unwrap();
-        let containerd = start_containerd(&folder);
+        let containerd = containerd::start(&folder);
         let dockerd = Mutex::new(start_dockerd(&folder));
         let daemon = Daemon { folder, dockerd, _containerd: containerd };
         daemon.wait_until_ready();
@@ -139,29 +138,6 @@ fn make_bridge(name: &str, number: u8) {
     ip(&["link", "set", name, "up"]);
 }
 
-fn start_containerd(folder: &Path) -> Child {
-    let state = folder.join("containerd");
-    fs::create_dir_all(&state).unwrap();
-    let socket = folder.join("containerd.sock");
-    let config = format!(
-        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[debug]\nlevel = \"error\"\n[grpc]\naddress = {socket:?}\n",
-        state.join("root"),
-        state.join("state"),
-    );
-    fs::write(folder.join("containerd.toml"), config).unwrap();
-    let child = background(Command::new("containerd").arg("--config").arg(folder.join("containerd.toml")), folder);
-    eventually(PATIENCE, "containerd to listen", || UnixStream::connect(&socket).ok());
-    child
-}
-
 fn start_dockerd(folder: &Path) -> Child {
     background(Command::new("dockerd").arg("--config-file").arg(folder.join("daemon.json")), folder)
-}
-
-/// Starts a daemon that logs to `<its name>.log`, out of reach of the terminal's Ctrl-C: the guard stops it in order.
-fn background(command: &mut Command, folder: &Path) -> Child {
-    let name = format!("{}.log", command.get_program().to_string_lossy());
-    let log = File::options().create(true).append(true).open(folder.join(name)).unwrap();
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
-    command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", command::spell(command)))
 }

@@ -6,6 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::command;
 use crate::docker::Docker;
 
@@ -144,6 +146,27 @@ pub fn archive(tree: &Path) -> PathBuf {
     let archive = tree.with_extension("tar");
     command::run(Command::new("tar").arg("-C").arg(tree).arg("-cf").arg(&archive).arg(".")).ok();
     archive
+}
+
+/// An image of busybox as `docker save` would write it; `folder` takes what it is made of.
+pub fn docker_archive(folder: &Path) -> PathBuf {
+    let (tree, image) = (folder.join("layer"), folder.join("image"));
+    busybox_tree(&tree);
+    fs::create_dir_all(&image).unwrap();
+    fs::rename(archive(&tree), image.join("layer.tar")).unwrap();
+    let sum = command::run(Command::new("sha256sum").arg(image.join("layer.tar"))).ok().stdout;
+    let digest = format!("sha256:{}", sum.split_whitespace().next().unwrap());
+    let config = json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "config": { "Env": ["PATH=/bin:/sbin:/usr/bin:/usr/sbin"], "Cmd": ["/bin/sh"] },
+        "rootfs": { "type": "layers", "diff_ids": [digest] },
+    });
+    let manifest =
+        json!([{ "Config": "config.json", "RepoTags": [format!("{BUSYBOX}:latest")], "Layers": ["layer.tar"] }]);
+    fs::write(image.join("config.json"), config.to_string()).unwrap();
+    fs::write(image.join("manifest.json"), manifest.to_string()).unwrap();
+    archive(&image)
 }
 
 /// Makes an image of a root filesystem; `changes` are those of `docker import --change`.
