@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs and write files
 
 mod bad_input;
+mod concurrent;
 mod create;
 mod delete;
 mod errors;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         kill::scenes(),
         delete::scenes(),
         exec::scenes(),
+        concurrent::scenes(),
         verbs::scenes(),
         hooks::scenes(),
         host_settings::scenes(),
