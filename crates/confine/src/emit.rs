@@ -9,6 +9,7 @@ const PROC_SUPER_MAGIC: u32 = 0x9fa0;
 const O_WRONLY: u32 = 1;
 const PR_SET_KEEPCAPS: u32 = 8;
 const PR_SET_NO_NEW_PRIVS: u32 = 38;
+const LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1;
 
 /// Files of the host's procfs that stay open until the end.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +84,11 @@ pub fn emit_before_wait(plan: &ConfinePlan, b: &mut ProgramBuilder) {
     emit_scheduling(&plan.scheduling, b);
     b.place("process.user.umask");
     b.push(Op::Umask { mask: plan.umask });
+    if plan.no_abstract_sockets {
+        b.place("abstract unix sockets");
+        // While init has CAP_SYS_ADMIN, which landlock_restrict_self(2) takes, and before a filter that may deny the call.
+        b.push(Op::LandlockScope { scoped: LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET });
+    }
     emit_identity(plan, b);
     if plan.no_new_privileges {
         b.place("process.noNewPrivileges");
@@ -190,6 +196,7 @@ mod tests {
             borrowed: 1 << 21,
             last_capability: 40,
             no_new_privileges: true,
+            no_abstract_sockets: true,
             user_namespace: false,
             limits: vec![Limit { kind: spec::RlimitType::Nofile, resource: 7, soft: 1, hard: 2 }],
             oom_score: Some(5),
@@ -240,6 +247,7 @@ mod tests {
             "IoPriority",
             "Scheduler",
             "Umask",
+            "LandlockScope",
             "DropBounding",
             "Prctl",
             "SetGroups",

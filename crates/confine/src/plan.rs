@@ -30,6 +30,8 @@ pub struct ConfinePlan {
     pub last_capability: u32,
     /// no_new_privs.
     pub no_new_privileges: bool,
+    /// It reaches no abstract unix sockets but those of its own descendants.
+    pub no_abstract_sockets: bool,
     /// It is in a user namespace: what takes a capability over the host is for its parent to do.
     pub user_namespace: bool,
     /// Resource limits.
@@ -88,6 +90,8 @@ pub fn plan(
         borrowed: borrowed(process, host, filter.is_some(), user_namespace),
         last_capability: host.last_capability,
         no_new_privileges: process.no_new_privileges,
+        // Nothing in `process` or `linux` asks for it: settings of the host's network do.
+        no_abstract_sockets: false,
         user_namespace,
         limits: rlimits::limits(process, host, &mut warnings),
         oom_score: oom_score(process, host, &mut warnings),

@@ -221,6 +221,7 @@ impl Executor {
             Op::Affinity { cpus } => set_affinity(self.program.bytes(cpus)).step(0)?,
             Op::MemoryPolicy { mode, nodes } => set_memory_policy(mode, self.program.bytes(nodes)).step(0)?,
             Op::Prctl { option, value } => prctl(option, [value as usize, 0, 0, 0]).map(|_| ()).step(0)?,
+            Op::LandlockScope { scoped } => landlock_scope(scoped)?,
             Op::DropBounding { keep, last } => drop_bounding(keep, last)?,
             Op::SetCaps { effective, permitted, inheritable } => {
                 capset(effective, permitted, inheritable).step(0)?;
@@ -471,6 +472,17 @@ fn drop_bounding(keep: u64, last: u32) -> Result<(), Failed> {
     for capability in (0..=last.min(63)).filter(|&capability| keep & (1 << capability) == 0) {
         prctl(PR_CAPBSET_DROP, [capability as usize, 0, 0, 0]).step(capability as u16)?;
     }
+    Ok(())
+}
+
+fn landlock_scope(scoped: u64) -> Result<(), Failed> {
+    let ruleset = match landlock_create_ruleset(scoped) {
+        // Not built in, or left out of `lsm=` (landlock_create_ruleset(2)).
+        Err(errno @ (ENOSYS | EOPNOTSUPP)) => return Err((Failure::CHECK, errno)),
+        answer => answer.step(0)?,
+    };
+    landlock_restrict_self(ruleset).step(1)?;
+    close(ruleset);
     Ok(())
 }
 

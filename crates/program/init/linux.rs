@@ -56,6 +56,7 @@ pub const ENODEV: Errno = 19;
 pub const ENOTDIR: Errno = 20;
 pub const EINVAL: Errno = 22;
 pub const ENAMETOOLONG: Errno = 36;
+pub const ENOSYS: Errno = 38;
 pub const ELOOP: Errno = 40;
 pub const EOPNOTSUPP: Errno = 95;
 pub const EINTR: Errno = 4;

@@ -84,6 +84,7 @@ fn check_name(op: &Op) -> &'static str {
         Op::MountPoint { .. } => "a symbolic link leads into another file system",
         Op::CheckDevice { .. } => "the host has another file or device there",
         Op::CopyUp { .. } => "the folders are too many levels deep to be copied",
+        Op::LandlockScope { .. } => "Landlock is off on this host (add landlock to the kernel parameter lsm=)",
         // Docker recognises the words in brackets, and explains them to the user.
         Op::MoveMount { .. } => "the source is a file and the destination a folder, or the reverse (not a directory)",
         _ => "a check of init's",
@@ -164,6 +165,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::Affinity { .. } => "sched_setaffinity",
         Op::MemoryPolicy { .. } => "set_mempolicy",
         Op::Prctl { .. } => "prctl",
+        Op::LandlockScope { .. } => nth(&["landlock_create_ruleset", "landlock_restrict_self"]),
         Op::DropBounding { .. } => "prctl PR_CAPBSET_DROP",
         Op::SetCaps { .. } => "capset",
         Op::SetAmbient { .. } => "prctl PR_CAP_AMBIENT",

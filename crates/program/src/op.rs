@@ -170,6 +170,9 @@ pub enum Op {
     MemoryPolicy { mode: u32, nodes: Str },
     /// prctl(2) with a plain number, such as PR_SET_NO_NEW_PRIVS, PR_SET_KEEPCAPS or PR_SET_DUMPABLE.
     Prctl { option: u32, value: u64 },
+    /// Enters a Landlock domain that restricts nothing but these scopes (LANDLOCK_SCOPE_*; landlock_create_ruleset(2) and
+    /// landlock_restrict_self(2), Linux 6.12), with CAP_SYS_ADMIN or no_new_privs.
+    LandlockScope { scoped: u64 },
     /// Drops every capability from 0 to `last` that is not in `keep` from the bounding set.
     DropBounding { keep: u64, last: u32 },
     /// capset(2).

@@ -178,6 +178,19 @@ pub fn seccomp_filter(filter: &[u8], flags: u32) -> Answer<i32> {
     })
 }
 
+/// A ruleset that restricts nothing but `scoped`; the kernel closes it at an execve.
+pub fn landlock_create_ruleset(scoped: u64) -> Answer<i32> {
+    // struct landlock_ruleset_attr: handled_access_fs, handled_access_net, scoped.
+    let attributes = [0, 0, scoped];
+    let args = [attributes.as_ptr() as usize, size_of_val(&attributes), 0, 0, 0, 0];
+    // SAFETY: the kernel only reads the three words.
+    fd_result(unsafe { call(nr::LANDLOCK_CREATE_RULESET, args) })
+}
+
+pub fn landlock_restrict_self(ruleset: i32) -> Answer<()> {
+    no_result(plain(nr::LANDLOCK_RESTRICT_SELF, [ruleset as usize, 0, 0, 0, 0, 0]))
+}
+
 /// Empties the signal mask.
 pub fn unblock_signals() -> Answer<()> {
     const SIG_SETMASK: usize = 2;

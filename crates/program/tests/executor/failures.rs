@@ -334,6 +334,21 @@ fn what_the_process_may_do() {
         0,
         EINVAL,
     );
+    fails(
+        |b| {
+            // As on a host without Landlock: landlock_create_ruleset(2), 444, fails with EOPNOTSUPP.
+            let (load, jump_if_equal, answer) = (0x20, 0x15, 0x06);
+            let fails = 0x0005_0000 | EOPNOTSUPP;
+            let code: [(u16, u8, i32); 4] =
+                [(load, 0, 0), (jump_if_equal, 1, 444), (answer, 0, 0x7fff_0000), (answer, 0, fails)];
+            let bytes = code.map(|(code, skip, k)| [&code.to_ne_bytes()[..], &[skip, 0], &k.to_ne_bytes()].concat());
+            let filter = b.aligned(&bytes.concat());
+            b.push(Op::Seccomp { filter, flags: 0, out: Slot::NONE });
+            b.push(Op::LandlockScope { scoped: 1 });
+        },
+        Failure::CHECK,
+        EOPNOTSUPP,
+    );
     // A capability beyond the kernel's last: the step is its number.
     fails(|b| b.push(Op::DropBounding { keep: (1 << 63) - 1, last: 63 }), 63, EINVAL);
     // Ambient needs inheritable.
