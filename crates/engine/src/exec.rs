@@ -96,6 +96,7 @@ impl Runtime {
         if container.network.as_ref().is_some_and(NetRecord::guards) {
             plan.confine.capabilities.remove(GUARDED_CAPABILITIES);
         }
+        plan.confine.no_abstract_sockets = container.network.as_ref().is_some_and(NetRecord::denies_abstract_sockets);
         plan.confine.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         Exec { container: &container, spec: &spec, linux: &linux, host: &host, plan, preserve_fds, options }.run()
     }

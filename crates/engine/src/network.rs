@@ -34,7 +34,7 @@ pub(crate) struct Attached {
     attempts: Option<Map>,
 }
 
-/// Decides; `None` for a container with another network. A guard takes capabilities from the container's plan.
+/// Decides; `None` for a container with another network. What guards the host goes into the container's plan.
 ///
 /// # Errors
 /// What the settings ask for cannot be, or the configuration would change the host's own network.
@@ -53,6 +53,7 @@ pub(crate) fn plan(
     if plan.guard {
         container.process.confine.capabilities.remove(GUARDED_CAPABILITIES);
     }
+    container.process.confine.no_abstract_sockets = plan.no_abstract_sockets;
     Ok(Some(HostNetwork { settings, plan }))
 }
 

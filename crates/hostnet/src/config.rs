@@ -27,11 +27,13 @@ pub enum Key {
     Counters,
     /// The host's network settings cannot be changed.
     Guard,
+    /// The host's abstract unix sockets can be connected to.
+    AbstractSockets,
 }
 
 impl Key {
     /// All of them, in the order of the help.
-    pub const ALL: [Key; 9] = [
+    pub const ALL: [Key; 10] = [
         Key::Publish,
         Key::Address,
         Key::AllowBind,
@@ -41,6 +43,7 @@ impl Key {
         Key::Diagnose,
         Key::Counters,
         Key::Guard,
+        Key::AbstractSockets,
     ];
 
     /// The name of the runtime's argument, without its dashes.
@@ -56,6 +59,7 @@ impl Key {
             Key::Diagnose => "net-diagnose",
             Key::Counters => "net-counters",
             Key::Guard => "net-guard",
+            Key::AbstractSockets => "net-abstract-sockets",
         }
     }
 
@@ -78,6 +82,7 @@ impl Key {
             Key::Diagnose => "whether failed attempts to bind a port are explained [default: on]",
             Key::Counters => "whether traffic is counted [default: on]",
             Key::Guard => "whether the host's network settings are out of reach",
+            Key::AbstractSockets => "whether the host's abstract unix sockets are in reach [default: on]",
         }
     }
 
@@ -98,14 +103,14 @@ impl Key {
                  [/tcp|/udp], several with commas, or none"
             }
             Key::Ports => "PORT[-LAST][/tcp|/udp], several with commas",
-            Key::LowPorts | Key::Diagnose | Key::Counters | Key::Guard => "on or off",
+            Key::LowPorts | Key::Diagnose | Key::Counters | Key::Guard | Key::AbstractSockets => "on or off",
         }
     }
 
     /// The value that would give the container what it has not without it, and that the environment therefore must not have.
     fn grant(self) -> Option<&'static str> {
         match self {
-            Key::LowPorts => Some("on"),
+            Key::LowPorts | Key::AbstractSockets => Some("on"),
             Key::Counters | Key::Guard => Some("off"),
             _ => None,
         }
@@ -274,6 +279,8 @@ mod tests {
             ("GUARD=on", true),
             ("COUNTERS=off", false),
             ("DIAGNOSE=off", true),
+            ("ABSTRACT_SOCKETS=on", false),
+            ("ABSTRACT_SOCKETS=off", true),
         ] {
             let settings = read(&spec("", &format!("\"LIGHTSHIP_NET_{variable}\"")), &[]);
             assert_eq!(settings.is_ok(), allowed, "{variable}");

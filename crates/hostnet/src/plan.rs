@@ -29,6 +29,8 @@ pub struct NetPlan {
     pub counters_asked: bool,
     /// The host's network settings cannot be changed.
     pub guard: bool,
+    /// The host's abstract unix sockets cannot be connected to.
+    pub no_abstract_sockets: bool,
 }
 
 /// What the plan must know of the host and of the container's place in it.
@@ -49,6 +51,8 @@ const MAX_RULES: usize = 1000;
 const OLDEST_KERNEL: (u32, u32) = (5, 14);
 /// The oldest kernel where a program chooses the error that bind(2) fails with.
 const OLDEST_WITH_ERRORS: (u32, u32) = (5, 18);
+/// The oldest kernel whose Landlock scopes abstract unix sockets (ABI 6, landlock(7)).
+const OLDEST_WITH_SCOPES: (u32, u32) = (6, 12);
 
 /// Decides what is in force; `None` for a container that does not share the host's network.
 ///
@@ -95,6 +99,7 @@ impl NetPlan {
             Key::Diagnose => grammar::switch(value).map(|value| self.diagnose = value),
             Key::Counters => grammar::switch(value).map(|value| (self.counters, self.counters_asked) = (value, value)),
             Key::Guard => grammar::switch(value).map(|value| self.guard = value),
+            Key::AbstractSockets => grammar::switch(value).map(|value| self.no_abstract_sockets = !value),
         };
         known.ok_or_else(|| setting.refuse(format!("is no value of {}", setting.key.name()), setting.key.grammar()))
     }
@@ -117,7 +122,8 @@ impl NetPlan {
         let oldest = self.oldest_kernel(setting.key);
         if facts.kernel < oldest {
             let ((major, minor), (has_major, has_minor)) = (oldest, facts.kernel);
-            let problem = format!("needs Linux {major}.{minor}, and this host runs {has_major}.{has_minor}");
+            let what = if setting.key == Key::AbstractSockets { "Landlock's scopes of " } else { "" };
+            let problem = format!("needs {what}Linux {major}.{minor}, and this host runs {has_major}.{has_minor}");
             return Err(setting.refuse(problem, "use a newer kernel, or take the setting out"));
         }
         Ok(())
@@ -167,7 +173,8 @@ impl NetPlan {
         match key {
             Key::Address => OLDEST_WITH_ERRORS,
             Key::Publish if self.publish.rules.iter().any(|rule| ipv6(rule.address)) => OLDEST_WITH_ERRORS,
-            Key::Ports | Key::Diagnose | Key::Guard => (0, 0),
+            Key::AbstractSockets if self.no_abstract_sockets => OLDEST_WITH_SCOPES,
+            Key::Ports | Key::Diagnose | Key::Guard | Key::AbstractSockets => (0, 0),
             _ => OLDEST_KERNEL,
         }
     }
@@ -181,7 +188,8 @@ impl NetPlan {
     /// Whether it takes programs at all.
     #[must_use]
     pub fn takes_programs(&self) -> bool {
-        let nothing = NetPlan { wanted: self.wanted.clone(), ..NetPlan::default() };
+        let no_abstract_sockets = self.no_abstract_sockets;
+        let nothing = NetPlan { wanted: self.wanted.clone(), no_abstract_sockets, ..NetPlan::default() };
         *self != nothing
     }
 }
@@ -224,13 +232,14 @@ mod tests {
                 (Key::Diagnose, "off"),
                 (Key::Counters, "on"),
                 (Key::Guard, "on"),
+                (Key::AbstractSockets, "off"),
             ],
-            &HOST,
+            &NetFacts { kernel: OLDEST_WITH_SCOPES, ..HOST },
         )
         .unwrap();
         assert_eq!((plan.publish.rules.len(), plan.allow_bind.as_ref().map(Vec::len)), (1, Some(1)));
         assert!(plan.address.is_some() && plan.allow_connect == Some(Vec::new()));
-        assert!(plan.low_ports && plan.guard && !plan.diagnose && plan.counters_asked);
+        assert!(plan.low_ports && plan.guard && plan.no_abstract_sockets && !plan.diagnose && plan.counters_asked);
         let wanted: Vec<u16> = plan.wanted.iter().map(|wanted| wanted.ports.first).collect();
         assert_eq!(wanted, [443, 8080]);
         assert_eq!(plan.essential(), plan);
@@ -282,6 +291,17 @@ mod tests {
             let refused = planned(&[setting], &old).unwrap_err();
             assert!(refused.contains("needs Linux 5.18, and this host runs 5.15"), "{refused}");
         }
+    }
+
+    #[test]
+    fn abstract_sockets_are_in_reach_unless_landlock_says_otherwise() {
+        let key = Key::AbstractSockets;
+        assert!(!planned(&[(key, "on")], &HOST).unwrap().no_abstract_sockets);
+        let refused = planned(&[(key, "off")], &NetFacts { kernel: (6, 11), ..HOST }).unwrap_err();
+        assert!(refused.contains("needs Landlock's scopes of Linux 6.12, and this host runs 6.11"), "{refused}");
+        let user = NetFacts { kernel: (6, 12), privileged: false, ..HOST };
+        let plan = planned(&[(key, "off")], &user).unwrap();
+        assert!(plan.no_abstract_sockets && !plan.takes_programs());
     }
 
     #[test]

@@ -17,6 +17,16 @@ impl NetRecord {
     /// Whether the container may not change the host's network settings.
     #[must_use]
     pub fn guards(&self) -> bool {
-        self.settings.iter().any(|setting| setting.key == Key::Guard && setting.value == "on")
+        self.has(Key::Guard, "on")
+    }
+
+    /// Whether the container may not connect to the host's abstract unix sockets.
+    #[must_use]
+    pub fn denies_abstract_sockets(&self) -> bool {
+        self.has(Key::AbstractSockets, "off")
+    }
+
+    fn has(&self, key: Key, value: &str) -> bool {
+        self.settings.iter().any(|setting| setting.key == key && setting.value == value)
     }
 }

@@ -1,6 +1,12 @@
 //! Settings of host networking, by annotation: what only those who run the container may give or take.
 
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
+use std::process::Command;
+
 use integration::bundle::Bundle;
+use integration::image::PYTHON_PROGRAM;
 use integration::scene;
 use integration::scene::Scene;
 use serde_json::json;
@@ -13,6 +19,9 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(guard_keeps_network_settings_out_of_reach).peer_cannot(ours),
         scene!(low_ports_take_no_capability).peer_cannot(ours),
         scene!(environment_cannot_give_low_ports).peer_cannot(ours),
+        scene!(abstract_sockets_of_the_host_are_out_of_reach)
+            .peer_cannot(ours)
+            .skip_if(!has_landlock_scopes(), "no /usr/bin/python3, or no Landlock of ABI 6 (Linux 6.12, lsm=)"),
         scene!(network_sysctls_of_the_host_are_refused),
     ]
 }
@@ -40,6 +49,54 @@ fn guard_keeps_network_settings_out_of_reach(stage: &Stage) {
     // Of the four that are left there are CAP_SETGID (6) and CAP_SETUID (7).
     let output = output.says("CapEff:\t00000000000000c0");
     assert!(output.stderr.contains("Operation not permitted") && output.code != 0, "{output}");
+}
+
+/// Whether the kernel can say it; landlock_create_ruleset(2), number 444, answers the ABI's version.
+fn has_landlock_scopes() -> bool {
+    let version = "import ctypes; assert ctypes.CDLL(None).syscall(444, None, 0, 1) >= 6";
+    Command::new(PYTHON_PROGRAM).args(["-c", version]).output().is_ok_and(|output| output.status.success())
+}
+
+/// Connects to the abstract socket `sys.argv[1]`, once to the container's own and once to the host's.
+const CLIENT: &str = r#"
+import socket, sys
+def connect(name):
+    try:
+        socket.socket(socket.AF_UNIX).connect("\0" + name)
+        return "connected"
+    except PermissionError:
+        return "EPERM"
+own = socket.socket(socket.AF_UNIX)
+own.bind("\0own-" + sys.argv[1])
+own.listen()
+print("host", connect(sys.argv[1]), "own", connect("own-" + sys.argv[1]))
+"#;
+
+fn abstract_sockets_of_the_host_are_out_of_reach(stage: &Stage) {
+    let mut bundle = in_host_network(stage, "");
+    let name = format!("lightship-{}-{}", std::process::id(), bundle.id);
+    let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let client = [PYTHON_PROGRAM, "-S", "-c", CLIENT, &name];
+    // The host's Python, with its modules and libraries.
+    for folder in ["/usr", "/lib", "/lib64"].into_iter().filter(|folder| Path::new(folder).exists()) {
+        bundle.config["mounts"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "destination": folder, "source": folder, "type": "bind", "options": ["bind", "ro"] }));
+    }
+    bundle.set("/process/args", json!(client));
+    bundle.run().says("host connected own connected");
+    let setting = "/annotations/io.lightship.net.abstract-sockets";
+    bundle.set(setting, json!("off"));
+    bundle.run().says("host EPERM own connected");
+    bundle.set("/process/noNewPrivileges", json!(true)).set("/process/user", json!({ "uid": 65534, "gid": 65534 }));
+    bundle.run().says("host EPERM own connected");
+    for (value, answer) in [("on", "host connected"), ("off", "host EPERM")] {
+        bundle.set("/process/args", json!(["sleep", "1000"])).set(setting, json!(value));
+        bundle.start();
+        bundle.call(&[&["exec", &bundle.id], &client[..]].concat()).says(answer);
+        bundle.verb(&["delete", "--force"]).ok();
+    }
 }
 
 fn low_ports_take_no_capability(stage: &Stage) {
