@@ -9,6 +9,7 @@ mod illusion;
 mod lifecycle;
 mod live_restore;
 mod network_modes;
+mod newer;
 mod ports;
 mod resources;
 mod systemd_driver;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         default_runtime::scenes(),
         build::scenes(),
         live_restore::scenes(),
+        newer::scenes(),
         systemd_driver::scenes(),
     ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |stage| eprintln!("{}", stage.daemon.log()))
