@@ -47,7 +47,7 @@ impl Published {
 }
 
 fn noted(directory: &Path) -> Option<Publish> {
-    let size = rustix::fs::getxattr(directory, ATTRIBUTE, &mut [0; 0][..]).ok()?;
+    let size = rustix::fs::getxattr_query(directory, ATTRIBUTE).ok()?;
     let mut value = vec![0; size];
     let len = rustix::fs::getxattr(directory, ATTRIBUTE, &mut value[..]).ok()?;
     grammar::publish(str::from_utf8(value.get(..len)?).ok()?)
