@@ -415,7 +415,8 @@ fn huge_pages(resources: &Resources, file: &str) -> Result<Vec<Setting>, Refusal
         let digits = size.trim_end_matches("KB").trim_end_matches("MB").trim_end_matches("GB");
         let is_size = digits.len() + 2 == size.len()
             && digits.bytes().all(|b| b.is_ascii_digit())
-            && !matches!(digits.bytes().next(), None | Some(b'0'));
+            && !digits.starts_with('0')
+            && digits.parse().is_ok_and(u64::is_power_of_two);
         if !is_size {
             return Err(Refusal::new(
                 format!("/{index}/pageSize"),

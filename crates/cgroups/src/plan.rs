@@ -556,6 +556,7 @@ mod tests {
             (json!({"memory": {"limit": -2}}), "/memory/limit"),
             (json!({"hugepageLimits": [{"pageSize": "../2MB", "limit": 1}]}), "/hugepageLimits/0/pageSize"),
             (json!({"hugepageLimits": [{"pageSize": "02MB", "limit": 1}]}), "/hugepageLimits/0/pageSize"),
+            (json!({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}), "/hugepageLimits/0/pageSize"),
             (json!({"rdma": {"a b": {}}}), "/rdma"),
         ];
         for (resources, pointer) in cases {
