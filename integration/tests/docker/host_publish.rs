@@ -1,8 +1,6 @@
 //! Host networking without its limits: published ports, policy and counters in the host's own network. Docker of every version
 //! hands the environment on, so that is how the settings come here.
 
-use std::collections::BTreeSet;
-
 use integration::container::Container;
 use integration::host;
 use integration::http::{first_answer, get};
@@ -20,9 +18,6 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(a_command_in_the_container_sees_the_same_ports).peer_cannot(ours),
         scene!(auto_moves_the_second_server).peer_cannot(ours),
         scene!(a_port_that_is_not_listed_cannot_be_bound).peer_cannot(ours),
-        scene!(nothing_is_left_behind)
-            .peer_cannot(ours)
-            .skip_if(!compiles_programs(), "the kernel interprets programs, and lists no names of them"),
         scene!(a_bad_value_is_refused_with_its_grammar).peer_cannot(ours),
         scene!(another_network_refuses_the_settings).peer_cannot(ours),
     ]
@@ -86,36 +81,6 @@ fn a_port_that_is_not_listed_cannot_be_bound(stage: &Stage) {
     assert_eq!(web.wait(), 1);
     let logs = web.logs();
     assert!(logs.contains("bind() to 0.0.0.0:80 failed (1: Operation not permitted)"), "{logs}");
-}
-
-fn nothing_is_left_behind(stage: &Stage) {
-    let before = programs();
-    // A port of its own makes programs of its own, and so names of their own.
-    let port = host::free_port();
-    let web = serve(stage, "gone", &publish(port));
-    first_answer(host::address(), port);
-    let own: BTreeSet<String> = programs().difference(&before).cloned().collect();
-    assert!(own.iter().any(|name| name.ends_with("_ls_bind4")), "{own:?}");
-    web.verb(&["rm", "-f"]).ok();
-    // The kernel takes programs off a removed cgroup a moment later.
-    let publishing =
-        |name: &&String| ["_ls_bind4", "_ls_connect6", "_ls_sockname4"].iter().any(|end| name.ends_with(end));
-    eventually(PATIENCE, "all programs of the container to be gone", || {
-        let left = programs();
-        own.iter().filter(publishing).all(|name| !left.contains(name)).then_some(())
-    });
-}
-
-fn compiles_programs() -> bool {
-    std::fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").is_ok_and(|value| value.trim() != "0")
-}
-
-/// The programs that the kernel has compiled, by their names, which hold a digest of their instructions.
-fn programs() -> BTreeSet<String> {
-    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap();
-    let names =
-        symbols.lines().filter(|line| line.ends_with("[bpf]")).filter_map(|line| line.split_whitespace().nth(2));
-    names.map(str::to_owned).collect()
 }
 
 fn a_bad_value_is_refused_with_its_grammar(stage: &Stage) {

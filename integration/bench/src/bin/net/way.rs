@@ -23,7 +23,7 @@ pub struct Way {
     pub host: bool,
     /// docker-proxy listens on the host, instead of a rule of the packet filter for everybody.
     pub userland_proxy: bool,
-    /// What is added to a port to get that of the host.
+    /// What is added to a port to get that of the host; where a container binds it, below the ports that the kernel chooses.
     pub shift: u16,
     /// The other arguments of the runtime.
     arguments: &'static [&'static str],
@@ -34,9 +34,9 @@ const OFF: &[&str] = &["--net-counters=off", "--net-diagnose=off"];
 /// All of them; the others are compared with the first.
 pub const WAYS: [Way; 6] = [
     Way::host("host", "host", 0, OFF),
-    Way::host("publish", "host, publish", 10_000, OFF),
-    Way::host("counters", "host, publish, counters", 20_000, &["--net-diagnose=off"]),
-    Way::host("diagnosis", "host, publish, counters, diagnosis", 30_000, &[]),
+    Way::host("publish", "host, publish", 8_000, OFF),
+    Way::host("counters", "host, publish, counters", 16_000, &["--net-diagnose=off"]),
+    Way::host("diagnosis", "host, publish, counters, diagnosis", 24_000, &[]),
     Way::bridge("bridge", "bridge -p, no userland proxy", 40_000, false),
     Way::bridge("proxy", "bridge -p, userland proxy", 50_000, true),
 ];
