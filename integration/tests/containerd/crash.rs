@@ -23,11 +23,11 @@ fn a_killed_shim_leaves_no_container(stage: &Stage) {
     assert!(command_line.contains("containerd-shim"), "{command_line}");
     kill_process(Pid::from_raw(shim).unwrap(), Signal::KILL).unwrap();
     // containerd starts `containerd-shim delete`, and that the runtime's `delete --force`.
-    eventually(PATIENCE, "the container and its cgroup to be gone", || {
+    let record = stage.containerd.folder.join("runc/scenes").join(&task.name);
+    eventually(PATIENCE, "the container, its cgroup and the runtime's record to be gone", || {
         let cgroups = cgroup::directories(&format!("{}/{}", stage.ground.cgroup, task.name));
-        (!host::is_alive(pid) && cgroups.is_empty()).then_some(())
+        (!host::is_alive(pid) && cgroups.is_empty() && !record.exists()).then_some(())
     });
-    assert!(!stage.containerd.folder.join("runc/scenes").join(&task.name).exists(), "the runtime's record is left");
 }
 
 fn containers_outlive_a_killed_containerd(stage: &Stage) {
