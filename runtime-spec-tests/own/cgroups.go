@@ -118,6 +118,8 @@ func cgroupOwnership(c *container) {
 		return
 	}
 	c.userNamespace()
+	// The rootfs is not the user's, who could make no folder in it.
+	check(os.MkdirAll(filepath.Join(c.rootfs, cgroupRoot), 0o755))
 	c.set("/linux/namespaces/-", object{"type": "cgroup"})
 	group := mount("cgroup", "/sys/fs/cgroup", "rw")
 	c.set("/mounts/-", group)
@@ -130,6 +132,12 @@ func unified(c *container) {
 	if !unifiedOnly() {
 		c.skip("needs cgroup v2 alone")
 		return
+	}
+	for _, controller := range []string{"cpu", "memory", "pids"} {
+		if !strings.Contains(read(cgroupRoot+"/cgroup.controllers"), controller) {
+			c.skip("cgroup v2 has no controller " + controller)
+			return
+		}
 	}
 	c.set("/linux/cgroupsPath", c.cgroupsPath())
 	c.set("/linux/resources/unified", object{"pids.max": "77", "memory.oom.group": "1", "cpu.weight": "55"})

@@ -184,7 +184,6 @@ func deleteCreated(c *container) {
 func deleteResources(c *container) {
 	mounts := read("/proc/self/mounts")
 	c.set("/linux/cgroupsPath", c.cgroupsPath())
-	c.set("/linux/resources/pids", object{"limit": 100})
 	c.need(c.create())
 	made := cgroups(c.cgroupsPath())
 	c.need(c.start())

@@ -30,7 +30,9 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(verbs_work_without_a_cgroup).peer_cannot("runc has no ps and no kill --all without a cgroup"),
         scene!(limits_without_a_cgroup_are_refused),
         scene!(cgroup_not_writable_is_done_without).peer_cannot("runc refuses a cgroupsPath that it cannot make"),
-        scene!(delegated_cgroup_has_limits).peer_cannot("runc needs every hierarchy that is mounted"),
+        scene!(delegated_cgroup_has_limits)
+            .needs_controllers(&["memory", "pids"])
+            .peer_cannot("runc needs every hierarchy that is mounted"),
         scene!(own_namespaces_are_joined).peer_cannot(EARLIER),
         scene!(time_has_an_offset).peer_cannot(EARLIER),
         scene!(hosts_file_systems_are_shown).peer_cannot("runc leaves it to the configuration"),

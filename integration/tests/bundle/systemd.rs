@@ -36,7 +36,9 @@ pub fn scenes() -> Vec<Scene<Stage>> {
     ];
     let mut scenes: Vec<_> = scenes.into_iter().map(|scene| scene.skip_if(!host::has_systemd(), NO_SYSTEMD)).collect();
     scenes.push(scene!(without_systemd_it_says_so).skip_if(host::has_systemd(), "systemd runs it"));
-    let populated = scene!(below_a_cgroup_with_processes_is_refused).skip_if(!cgroup::is_v2(), "it has cgroup v1");
+    let populated = scene!(below_a_cgroup_with_processes_is_refused)
+        .skip_if(!cgroup::is_v2(), "it has cgroup v1")
+        .needs_controllers(&["memory"]);
     scenes.push(populated.peer_cannot_if(crun, "crun makes it all the same"));
     scenes
 }

@@ -15,7 +15,9 @@ pub fn open_tree(dir: i32, path: &CStr, flags: u32) -> Answer<i32> {
 pub fn move_mount(from: i32, to: i32, name: &CStr) -> Answer<()> {
     let (empty, name) = (c"".as_ptr() as usize, name.as_ptr() as usize);
     // SAFETY: one path is static and empty, the other NUL-terminated.
-    no_result(unsafe { call(nr::MOVE_MOUNT, [from as usize, empty, to as usize, name, MOVE_MOUNT_BOTH_EMPTY as usize, 0]) })
+    no_result(unsafe {
+        call(nr::MOVE_MOUNT, [from as usize, empty, to as usize, name, MOVE_MOUNT_BOTH_EMPTY as usize, 0])
+    })
 }
 
 pub fn fsopen(kind: &CStr) -> Answer<i32> {
