@@ -30,6 +30,11 @@ pub fn hierarchies() -> Vec<Hierarchy> {
     found
 }
 
+/// Whether the unified hierarchy is mounted, alone or beside others.
+pub fn has_unified() -> bool {
+    hierarchies().iter().any(|hierarchy| hierarchy.controllers.is_empty())
+}
+
 /// Whether the unified hierarchy is the only one of this machine.
 pub fn is_v2() -> bool {
     hierarchies().iter().all(|hierarchy| hierarchy.controllers.is_empty())

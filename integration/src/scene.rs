@@ -44,6 +44,11 @@ impl<S: Send + Sync + 'static> Scene<S> {
         self
     }
 
+    /// The scene puts programs on a cgroup, which takes the unified hierarchy.
+    pub fn needs_unified(self) -> Self {
+        self.skip_if(!cgroup::has_unified(), "no cgroup2 hierarchy is mounted")
+    }
+
     /// The scene sets or reads what only these cgroup controllers have.
     pub fn needs_controllers(mut self, names: &[&str]) -> Self {
         if let Some(name) = names.iter().find(|name| !cgroup::has_controller(name)) {

@@ -16,8 +16,8 @@ use crate::Stage;
 pub fn scenes() -> Vec<Scene<Stage>> {
     let ours = "settings of host networking are lightship's own";
     vec![
-        scene!(guard_keeps_network_settings_out_of_reach).peer_cannot(ours),
-        scene!(low_ports_take_no_capability).peer_cannot(ours),
+        scene!(guard_keeps_network_settings_out_of_reach).needs_unified().peer_cannot(ours),
+        scene!(low_ports_take_no_capability).needs_unified().peer_cannot(ours),
         scene!(environment_cannot_give_low_ports).peer_cannot(ours),
         scene!(abstract_sockets_of_the_host_are_out_of_reach)
             .peer_cannot(ours)

@@ -14,10 +14,10 @@ use crate::Stage;
 pub fn scenes() -> Vec<Scene<Stage>> {
     let ours = "settings of host networking are lightship's own";
     vec![
-        scene!(two_unmodified_servers_listen_on_80).peer_cannot(ours),
-        scene!(a_command_in_the_container_sees_the_same_ports).peer_cannot(ours),
-        scene!(auto_moves_the_second_server).peer_cannot(ours),
-        scene!(a_port_that_is_not_listed_cannot_be_bound).peer_cannot(ours),
+        scene!(two_unmodified_servers_listen_on_80).needs_unified().peer_cannot(ours),
+        scene!(a_command_in_the_container_sees_the_same_ports).needs_unified().peer_cannot(ours),
+        scene!(auto_moves_the_second_server).needs_unified().peer_cannot(ours),
+        scene!(a_port_that_is_not_listed_cannot_be_bound).needs_unified().peer_cannot(ours),
         scene!(a_bad_value_is_refused_with_its_grammar).peer_cannot(ours),
         scene!(another_network_refuses_the_settings).peer_cannot(ours),
     ]

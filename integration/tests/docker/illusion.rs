@@ -20,7 +20,7 @@ use crate::Stage;
 pub fn scenes() -> Vec<Scene<Stage>> {
     let ours = "settings of host networking are lightship's own";
     let no_redis = !host::has_program("redis-server") || !host::has_program("redis-cli");
-    vec![
+    let scenes = vec![
         scene!(two_databases_have_the_same_port)
             .peer_cannot(ours)
             .skip_if(no_redis, "redis is not installed (packages redis-server, redis-tools)"),
@@ -29,7 +29,8 @@ pub fn scenes() -> Vec<Scene<Stage>> {
             .skip_if(!Path::new(image::PYTHON_PROGRAM).exists(), "no /usr/bin/python3 (package python3)"),
         scene!(network_inside_the_container_is_left_alone).peer_cannot(ours),
         scene!(programs_and_maps_go_with_the_container).peer_cannot(ours),
-    ]
+    ];
+    scenes.into_iter().map(Scene::needs_unified).collect()
 }
 
 /// A container that shows the host its `inside` port at `outside`, TCP and UDP.

@@ -24,10 +24,10 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(ports_name_the_container_and_its_process).peer_cannot(OURS),
         scene!(ports_name_the_containers_of_other_runtimes).peer_cannot(OURS),
         scene!(ports_of_the_host_are_no_containers).peer_cannot(OURS),
-        scene!(ports_show_what_publish_made_of_them).peer_cannot(OURS),
+        scene!(ports_show_what_publish_made_of_them).needs_unified().peer_cannot(OURS),
         scene!(ports_watched_come_and_go).peer_cannot(OURS),
-        scene!(failed_bind_is_explained_in_the_containers_log).peer_cannot(DIAGNOSIS),
-        scene!(failed_bind_of_a_terminal_is_explained_there).peer_cannot(DIAGNOSIS),
+        scene!(failed_bind_is_explained_in_the_containers_log).needs_unified().peer_cannot(DIAGNOSIS),
+        scene!(failed_bind_of_a_terminal_is_explained_there).needs_unified().peer_cannot(DIAGNOSIS),
         scene!(failed_bind_is_not_explained_when_that_is_off).peer_cannot(DIAGNOSIS),
         scene!(wanted_port_that_is_held_fails_at_once).peer_cannot(DIAGNOSIS),
     ]
