@@ -18,6 +18,10 @@ import (
 // racy matches the tests that depend on when a process starts or ends: --repeat runs them more than once.
 var racy = regexp.MustCompile(`^(own/)?(create|start|state|kill|delete|hook|prestart|poststart|poststop|pidfile)`)
 
+// signalsEarly is the test whose signal may come before the shell has set its trap. It is lost then, as the first process of a
+// PID namespace has no default action (pid_namespaces(7)): on a busy machine a single failure says nothing of the runtime.
+const signalsEarly = "killsig"
+
 const usage = `usage: run [flags] [TEST...]
 
 Runs the tests (default: all) one at a time on one runtime. Exit status: 0 when every failure
@@ -142,7 +146,11 @@ func (t *Trials) runAll(runtime Runtime, tests []string, expected Expected) (map
 		passed := 0
 		for i := 0; i < runs && passed == i; i++ {
 			var err error
-			if result, err = t.runOne(runtime, test); err != nil {
+			result, err = t.runOne(runtime, test)
+			if err == nil && result.Verdict == Failed && test == signalsEarly && runs == 1 {
+				result, err = t.runOne(runtime, test)
+			}
+			if err != nil {
 				return nil, err
 			}
 			if result.Verdict == Passed {
