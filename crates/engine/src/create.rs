@@ -51,13 +51,6 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
 }
 
-/// A container that waits for `start`, still locked, and the process to wait for.
-pub(crate) struct Created {
-    pub(crate) entry: Locked,
-    pub(crate) container: Container,
-    pub(crate) pidfd: OwnedFd,
-}
-
 /// What is known before anything is made.
 pub(crate) struct Request<'a> {
     id: ContainerId,
@@ -86,14 +79,18 @@ impl Runtime {
         self.create_requested(&request, console).map(drop)
     }
 
-    /// Makes what was requested, with the socket for the terminal already open.
-    pub(crate) fn create_requested(&self, request: &Request<'_>, console: Option<OwnedFd>) -> Result<Created, Error> {
+    /// Makes what was requested, with the socket for the terminal already open. The container waits for `start`, still locked.
+    pub(crate) fn create_requested(
+        &self,
+        request: &Request<'_>,
+        console: Option<OwnedFd>,
+    ) -> Result<(Locked, Container), Error> {
         // Where there are no more descriptors to be had, undoing needs one all the same.
         let reserve = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
             .map_err(Error::call("a descriptor in reserve (raise RLIMIT_NOFILE)"))?;
         let mut entry = StateRoot::open(&self.root)?.begin(&request.id)?;
         match self.make(request, &mut entry, console) {
-            Ok((container, pidfd)) => Ok(Created { entry, container, pidfd }),
+            Ok(container) => Ok((entry, container)),
             Err(error) => {
                 drop(reserve);
                 delete::undo_create(
@@ -167,12 +164,7 @@ impl Runtime {
     }
 
     /// Makes everything, in an order in which each thing is written down before it is made.
-    fn make(
-        &self,
-        request: &Request<'_>,
-        entry: &mut Locked,
-        console: Option<OwnedFd>,
-    ) -> Result<(Container, OwnedFd), Error> {
+    fn make(&self, request: &Request<'_>, entry: &mut Locked, console: Option<OwnedFd>) -> Result<Container, Error> {
         journal_root(request, entry)?;
         let resctrl = make_resctrl(request, entry)?;
         let cgroup = make_cgroup(request, entry)?;
@@ -223,9 +215,9 @@ impl Runtime {
         launch.open_gate()?;
         hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
         launch.keep();
-        let pidfd = || launch.pidfd.try_clone().map_err(Error::call("the pidfd"));
+        let init = launch.pidfd.try_clone().map_err(Error::call("the pidfd"))?;
         let network = network.map(|network| network.record);
-        Ok((Container { record, cgroup, resctrl, network, init: Some(pidfd()?) }, pidfd()?))
+        Ok(Container { record, cgroup, resctrl, network, init: Some(init) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use crate::create::{CreateOptions, Created};
+use crate::create::CreateOptions;
 use crate::notify::Notify;
 use crate::terminal::Foreground;
 use crate::{Error, Runtime, console};
@@ -35,12 +35,14 @@ impl Runtime {
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(terminal, console.is_some(), false)?;
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
-        let Created { entry, container, pidfd } = self.create_requested(&request, console.or(own_console))?;
-        foreground.notify = Notify::listen(&entry, std::process::id())?;
-        let ended = foreground
-            .attach()
+        let (entry, container) = self.create_requested(&request, console.or(own_console))?;
+        let ended = Notify::listen(&entry, std::process::id())
+            .and_then(|notify| {
+                foreground.notify = notify;
+                foreground.attach()
+            })
             .and_then(|()| self.start_created(entry, &container, &request.spec))
-            .and_then(|()| foreground.wait(pidfd.as_fd()));
+            .and_then(|()| foreground.wait(container.init.as_ref().ok_or(Error::NotRunning)?.as_fd()));
         if ended.is_err() || !run.keep {
             let deleted = self.delete(id, true);
             return ended.and_then(|exit| deleted.map(|()| exit.code()));
