@@ -17,7 +17,8 @@ const GONE: [&str; 2] = ["container not running", "does not exist"];
 pub fn scenes() -> Vec<Scene<Stage>> {
     vec![
         scene!(a_storm_of_execs),
-        scene!(execs_while_it_is_killed),
+        scene!(execs_while_it_is_killed)
+            .peer_cannot("an exec that the kill catches half-way may keep the container from ending"),
         scene!(kills_and_deletes),
         scene!(deletes_of_a_stopped_container),
         scene!(states_while_it_comes_and_goes),
