@@ -10,7 +10,7 @@ use resctrl::ResctrlRecord;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use spec::{Spec, State, Status};
-use state::{CONFIG, ContainerId, Entry, Locked, Record, StateRoot};
+use state::{CONFIG, ContainerId, Entry, JOURNAL, Locked, Record, StateRoot};
 
 use crate::{Error, Runtime, socket};
 
@@ -55,7 +55,12 @@ impl Container {
     /// Reads what is recorded. A container that is still being made has no record, and is none for other commands yet.
     pub(crate) fn of(entry: &Entry) -> Result<Container, Error> {
         let Some(record) = entry.record()? else {
-            return Err(Error::Status { action: "use", id: entry.id().to_string(), status: Status::Creating });
+            let id = entry.id().to_string();
+            // The journal is made first and goes before the record: without both, this is a folder on its way out (or in).
+            return Err(match entry.read(JOURNAL)? {
+                Some(_) => Error::Status { action: "use", id, status: Status::Creating },
+                None => state::Error::NotFound { id }.into(),
+            });
         };
         let damaged = |part: &'static str| {
             let id = record.id.to_string();

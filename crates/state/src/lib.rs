@@ -48,4 +48,4 @@ pub const CONFIG: &str = "config.json";
 /// The name of the record in a container's directory.
 const RECORD: &str = "record.json";
 /// The name of the undo journal in a container's directory.
-const JOURNAL: &str = "journal";
+pub const JOURNAL: &str = "journal";
