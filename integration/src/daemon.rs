@@ -13,6 +13,7 @@ use crate::command;
 use crate::containerd::{self, background};
 use crate::docker::Docker;
 use crate::ground::Ground;
+use crate::network::ip;
 use crate::runtime::Runtime;
 use crate::wait::PATIENCE;
 
@@ -132,10 +133,9 @@ fn make_bridge(name: &str, number: u8) {
     // 198.18.0.0/15 is set aside for testing (RFC 2544): no real network of this machine is in it.
     let block = std::process::id() % 2000 * 8 + u32::from(number % 8);
     let address = format!("198.{}.{}.{}/28", 18 + block / 8192 % 2, block / 16 % 256, block % 16 * 16 + 1);
-    let ip = |args: &[&str]| command::run(Command::new("ip").args(args)).ok();
-    ip(&["link", "add", name, "type", "bridge"]);
-    ip(&["address", "add", &address, "dev", name]);
-    ip(&["link", "set", name, "up"]);
+    ip(&format!("link add {name} type bridge"));
+    ip(&format!("address add {address} dev {name}"));
+    ip(&format!("link set {name} up"));
 }
 
 fn start_dockerd(folder: &Path) -> Child {

@@ -44,6 +44,12 @@ impl<S: Send + Sync + 'static> Scene<S> {
         self
     }
 
+    /// The scene takes more than some seconds: it is played only with `LONG=1`.
+    pub fn long(self) -> Self {
+        let long = std::env::var_os("LONG").is_some_and(|value| value == "1");
+        self.skip_if(!long, "only with LONG=1")
+    }
+
     /// The scene puts programs on a cgroup, which takes the unified hierarchy.
     pub fn needs_unified(self) -> Self {
         self.skip_if(!cgroup::has_unified(), "no cgroup2 hierarchy is mounted")

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use integration::command;
+use integration::network::ip;
 use integration::runtime::Runtime;
 use integration::scene;
 use integration::scene::Scene;
@@ -32,7 +32,7 @@ impl Pair {
     fn make(number: u32) -> Pair {
         let id = std::process::id() % 10_000;
         let pair = Pair { ours: format!("lsa{number}x{id}"), theirs: format!("lsb{number}x{id}") };
-        ip(&["link", "add", &pair.ours, "type", "veth", "peer", "name", &pair.theirs]);
+        ip(&format!("link add {} type veth peer name {}", pair.ours, pair.theirs));
         pair
     }
 }
@@ -43,19 +43,15 @@ impl Drop for Pair {
     }
 }
 
-fn ip(args: &[&str]) {
-    command::run(Command::new("ip").args(args)).ok();
-}
-
 fn exists(device: &str) -> bool {
     std::path::Path::new("/sys/class/net").join(device).exists()
 }
 
 fn device_moves_with_its_addresses_and_is_up(stage: &Stage) {
     let pair = Pair::make(1);
-    ip(&["address", "add", "198.51.100.7/24", "dev", &pair.theirs]);
-    ip(&["address", "add", "2001:db8::7/64", "dev", &pair.theirs]);
-    ip(&["address", "add", "203.0.113.9/24", "dev", &pair.theirs, "scope", "link"]);
+    ip(&format!("address add 198.51.100.7/24 dev {}", pair.theirs));
+    ip(&format!("address add 2001:db8::7/64 dev {}", pair.theirs));
+    ip(&format!("address add 203.0.113.9/24 dev {} scope link", pair.theirs));
     let mut bundle = stage.sleeper();
     bundle.set("/linux/netDevices", json!({ &pair.theirs: { "name": "data0" } }));
     bundle.create();

@@ -1,6 +1,7 @@
 //! What callers of Docker see: the scenes, played on a daemon of our own that has the runtime under test as its default.
 #![allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs and write files
 
+mod bridge_publish;
 mod build;
 mod default_runtime;
 mod host_network;
@@ -10,6 +11,7 @@ mod lifecycle;
 mod live_restore;
 mod network_modes;
 mod newer;
+mod overlay;
 mod ports;
 mod resources;
 mod systemd_driver;
@@ -53,6 +55,8 @@ fn main() -> ExitCode {
         illusion::scenes(),
         walkthrough::scenes(),
         network_modes::scenes(),
+        bridge_publish::scenes(),
+        overlay::scenes(),
         ports::scenes(),
         verbs_run::scenes(),
         verbs_exec::scenes(),

@@ -21,7 +21,6 @@ use crate::Stage;
 pub fn scenes() -> Vec<Scene<Stage>> {
     let ours = "settings of host networking are lightship's own";
     let no_redis = !host::has_program("redis-server") || !host::has_program("redis-cli");
-    let long = std::env::var_os("LONG").is_some_and(|value| value == "1");
     let scenes = vec![
         scene!(two_servers_want_port_80).peer_cannot(ours),
         scene!(recipes_by_arguments_of_the_runtime)
@@ -30,7 +29,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(annotation_publishes)
             .peer_cannot(ours)
             .skip_if(docker_is_older_than(24), "its Docker hands no annotations on (24 and newer do)"),
-        scene!(hundred_servers_have_port_80).peer_cannot(ours).skip_if(!long, "only with LONG=1, as it takes a minute"),
+        scene!(hundred_servers_have_port_80).peer_cannot(ours).long(),
     ];
     scenes.into_iter().map(Scene::needs_unified).collect()
 }

@@ -1,0 +1,100 @@
+//! Swarm on two daemons, each in a network namespace of its own, with nothing but a wire between them: an overlay network, and a
+//! service in the hosts' networks.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use integration::daemon::Daemon;
+use integration::docker::Docker;
+use integration::http::first_answer;
+use integration::image::{self, NGINX};
+use integration::network::{self, Network, ip};
+use integration::scene;
+use integration::scene::Scene;
+use serde_json::json;
+
+use crate::Stage;
+use crate::network_modes::{NO_TRANSLATION, fetch};
+
+pub fn scenes() -> Vec<Scene<Stage>> {
+    let translated = network::has_translation();
+    vec![scene!(two_daemons_share_an_overlay_and_a_host_service).long().skip_if(!translated, NO_TRANSLATION)]
+}
+
+/// A daemon that is a member of the swarm. It leaves when the value is dropped; its devices go with its network.
+struct Node {
+    network: Network,
+    daemon: Daemon,
+    docker: Docker,
+    address: Ipv4Addr,
+}
+
+impl Node {
+    fn start(stage: &Stage, network: Network, address: Ipv4Addr) -> Node {
+        network.inside(|| ip(&format!("address add {address}/24 dev wire")));
+        let daemon = network.inside(|| Daemon::start(&stage.ground, &stage.runtime, json!({})));
+        let docker = daemon.docker();
+        image::import_all(&docker, &daemon.folder);
+        Node { network, daemon, docker, address }
+    }
+
+    /// Makes it the swarm's manager: the word that others join with.
+    fn found_swarm(&self) -> String {
+        let address = self.address.to_string();
+        self.docker.call(&["swarm", "init", "--advertise-addr", &address, "--listen-addr", &address]).ok();
+        self.docker.call(&["swarm", "join-token", "-q", "worker"]).ok().text()
+    }
+
+    fn join_swarm(&self, token: &str, manager: Ipv4Addr) {
+        let (address, manager) = (self.address.to_string(), format!("{manager}:2377"));
+        let own = ["--advertise-addr", &address, "--listen-addr", &address];
+        self.docker.call(&[&["swarm", "join", "--token", token], &own[..], &[&manager]].concat()).ok();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.docker.call(&["swarm", "leave", "--force"]);
+    }
+}
+
+fn two_daemons_share_an_overlay_and_a_host_service(stage: &Stage) {
+    let (one, two) = (Network::new(), Network::new());
+    one.join("wire", &two, "wire");
+    let manager = Node::start(stage, one, Ipv4Addr::new(198, 51, 100, 1));
+    let worker = Node::start(stage, two, Ipv4Addr::new(198, 51, 100, 2));
+    worker.join_swarm(&manager.found_swarm(), manager.address);
+    containers_meet_on_an_overlay(&manager, &worker);
+    service_is_on_the_hosts_networks(stage, &manager, &worker);
+}
+
+/// Both ways, by name: the client is on the node that did not make the network.
+fn containers_meet_on_an_overlay(manager: &Node, worker: &Node) {
+    manager.docker.call(&["network", "create", "-d", "overlay", "--attachable", "mesh"]).ok();
+    let flags = ["--network", "mesh", "-e", "PAGE=across"];
+    let serve = |node: &Node, like| {
+        let web = node.docker.container(like);
+        web.start_detached(&[&flags[..], &[NGINX]].concat());
+        web
+    };
+    let (here, there) = (serve(manager, "here"), serve(worker, "there"));
+    for (client, server) in [(&there, &here), (&here, &there)] {
+        assert_eq!(fetch(client, &server.name), "across");
+        client.exec(&["ping", "-c", "1", &server.name]);
+    }
+}
+
+/// One task on each node, each of them on port 80 of its host.
+fn service_is_on_the_hosts_networks(stage: &Stage, manager: &Node, worker: &Node) {
+    let mode = ["--network", "host", "--mode", "global", "--no-resolve-image", "--detach"];
+    let line = [&["service", "create", "--name", "pages", "-e", "PAGE={{.Node.ID}}"], &mode[..], &[NGINX]].concat();
+    manager.docker.call(&line).ok();
+    for (node, client) in [(manager, worker), (worker, manager)] {
+        let id = node.docker.call(&["info", "--format", "{{.Swarm.NodeID}}"]).ok().text();
+        let ask = |from: &Node, address: IpAddr| from.network.inside(|| first_answer(address, 80));
+        assert_eq!(ask(node, Ipv4Addr::LOCALHOST.into()), id);
+        assert_eq!(ask(client, node.address.into()), id);
+        let task = node.docker.call(&["ps", "-q", "--no-trunc", "--filter", "name=pages"]).ok().text();
+        assert!(node.daemon.runs_with(&task, &stage.runtime), "another runtime ran {task}");
+    }
+    manager.docker.call(&["service", "rm", "pages"]).ok();
+}
