@@ -1,12 +1,13 @@
 //! A container in the host's network: what its settings ask for, put in force on its cgroup, and looked at again later.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use cgroups::{CgroupRecord, Version};
 use hostnet::config::{self, Key, Setting};
 use hostnet::programs::{Counters, Maps};
-use hostnet::{NetFacts, NetPlan, NetRecord};
+use hostnet::{Holder, NetFacts, NetPlan, NetRecord};
 use namespaces::Joined;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
@@ -25,6 +26,8 @@ pub(crate) const GUARDED_CAPABILITIES: u64 = 1 << 12 | 1 << 13;
 pub(crate) struct HostNetwork {
     settings: Vec<Setting>,
     plan: NetPlan,
+    /// The id of the Kubernetes pod, if the container is in one.
+    pod: Option<String>,
 }
 
 /// What is in force for it.
@@ -54,7 +57,14 @@ pub(crate) fn plan(
         container.process.confine.capabilities.remove(GUARDED_CAPABILITIES);
     }
     container.process.confine.no_abstract_sockets = plan.no_abstract_sockets;
-    Ok(Some(HostNetwork { settings, plan }))
+    let pod = pod(&spec.annotations).map(str::to_owned);
+    Ok(Some(HostNetwork { settings, plan, pod }))
+}
+
+/// By what containerd and CRI-O say to the runtime of each container of a pod.
+fn pod(annotations: &BTreeMap<String, String>) -> Option<&str> {
+    let keys = ["io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID"];
+    keys.iter().find_map(|&key| annotations.get(key)).map(String::as_str)
 }
 
 /// Parameters below `net` belong to a network namespace, and here that is the host's.
@@ -75,7 +85,7 @@ impl HostNetwork {
     /// # Errors
     /// One of them is not, and who holds it.
     pub(crate) fn check_ports(&self, runtime: &Runtime) -> Result<(), Error> {
-        match hostnet::first_held(&self.plan.wanted, || runtime.holders()) {
+        match hostnet::first_held(&self.plan.wanted, || runtime.holders(), |holder| self.is_of_pod(holder, runtime)) {
             Ok(None) => Ok(()),
             Ok(Some(held)) => Err(held.into()),
             Err(errno) => {
@@ -83,6 +93,14 @@ impl HostNetwork {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the holder is in the same pod. The pod's annotations are given to each of its containers, so they all want what
+    /// one of them will listen on.
+    fn is_of_pod(&self, holder: &Holder, runtime: &Runtime) -> bool {
+        let Some(own) = &self.pod else { return false };
+        let found = holder.container.as_ref().and_then(|container| runtime.find(&container.id).ok());
+        found.is_some_and(|(_, container)| pod(&container.record.annotations) == Some(own))
     }
 
     /// Puts the plan in force, before anything runs in the cgroup. What nobody asked for, and cannot be had, is left out with a

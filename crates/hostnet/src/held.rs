@@ -1,5 +1,6 @@
 //! Ports that are held by others: those that a container wants before it is made, and the one that it has just failed to bind.
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -43,12 +44,17 @@ impl Held {
     }
 }
 
-/// Looks whether the ports are free that a container will want; the answer is the first that is not. A port without an address
-/// is looked at as one for all IPv4 addresses.
+/// Looks whether the ports are free that a container will want; the answer is the first that is not, unless `shared` tells that
+/// its holder and the container may both name it. A port without an address is looked at as one for all IPv4 addresses.
 ///
 /// # Errors
 /// As [`sockets`].
-pub fn first_held(wanted: &[WantedPorts], holders: impl FnOnce() -> Holders) -> Result<Option<AlreadyHeld>, Errno> {
+pub fn first_held(
+    wanted: &[WantedPorts],
+    holders: impl FnOnce() -> Holders,
+    shared: impl Fn(&Holder) -> bool,
+) -> Result<Option<AlreadyHeld>, Errno> {
+    let mut holders = LazyCell::new(holders);
     for want in wanted {
         let address = want.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         // One port alone is found by the kernel.
@@ -58,8 +64,9 @@ pub fn first_held(wanted: &[WantedPorts], holders: impl FnOnce() -> Holders) -> 
                 && (want.ports.first..=want.ports.last).contains(&socket.address.port())
                 && socket.is_in_the_way_of(address)
         };
-        if let Some(socket) = found.into_iter().find(is_wanted) {
-            return Ok(Some(AlreadyHeld(Box::new(Held { holder: holders().of(&socket), socket }))));
+        let mut held = found.into_iter().filter(is_wanted).map(|socket| Held { holder: holders.of(&socket), socket });
+        if let Some(held) = held.find(|held| !shared(&held.holder)) {
+            return Ok(Some(AlreadyHeld(Box::new(held))));
         }
     }
     Ok(None)
