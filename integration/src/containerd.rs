@@ -37,7 +37,7 @@ impl Containerd {
         let number = NAMES.fetch_add(1, Ordering::Relaxed);
         let folder = ground.folder.join(format!("containerd{number}"));
         fs::create_dir_all(&folder).unwrap();
-        let process = Mutex::new(start(&folder));
+        let process = Mutex::new(start(&folder, WITHOUT_CRI));
         let containerd = Containerd { folder, cgroup: ground.cgroup.clone(), runtime: runtime.clone(), process };
         let archive = image::docker_archive(&containerd.folder.join("image"));
         containerd.ctr(&["images", "import", archive.to_str().unwrap()]).ok();
@@ -76,7 +76,7 @@ impl Containerd {
         let mut process = self.process.lock().unwrap();
         kill_process(Pid::from_child(&process), Signal::KILL).unwrap();
         process.wait().unwrap();
-        *process = start(&self.folder);
+        *process = start(&self.folder, WITHOUT_CRI);
     }
 
     fn task(&self) -> Task<'_> {
@@ -183,16 +183,16 @@ impl Drop for Task<'_> {
     }
 }
 
-/// Starts containerd on `folder`, and waits until it listens on `containerd.sock` there.
-pub(crate) fn start(folder: &Path) -> Child {
+/// The configuration of a containerd that no Kubernetes calls: the version of the file's format, and what is set.
+pub(crate) const WITHOUT_CRI: &str = "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n";
+
+/// Starts containerd on `folder`, and waits until it listens on `containerd.sock` there. `settings` begin its configuration.
+pub(crate) fn start(folder: &Path, settings: &str) -> Child {
     let state = folder.join("containerd");
     fs::create_dir_all(&state).unwrap();
     let socket = folder.join("containerd.sock");
-    let config = format!(
-        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[debug]\nlevel = \"error\"\n[grpc]\naddress = {socket:?}\n",
-        state.join("root"),
-        state.join("state"),
-    );
+    let places = format!("root = {:?}\nstate = {:?}\n", state.join("root"), state.join("state"));
+    let config = format!("{places}{settings}[debug]\nlevel = \"error\"\n[grpc]\naddress = {socket:?}\n");
     fs::write(folder.join("containerd.toml"), config).unwrap();
     let child = background(Command::new("containerd").arg("--config").arg(folder.join("containerd.toml")), folder);
     eventually(PATIENCE, "containerd to listen", || UnixStream::connect(&socket).ok());

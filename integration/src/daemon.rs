@@ -13,7 +13,7 @@ use crate::command;
 use crate::containerd::{self, background};
 use crate::docker::Docker;
 use crate::ground::Ground;
-use crate::network::ip;
+use crate::network::{ip, subnet};
 use crate::runtime::Runtime;
 use crate::wait::PATIENCE;
 
@@ -47,7 +47,7 @@ impl Daemon {
             config[key] = value.clone();
         }
         fs::write(folder.join("daemon.json"), config.to_string()).unwrap();
-        let containerd = containerd::start(&folder);
+        let containerd = containerd::start(&folder, containerd::WITHOUT_CRI);
         let dockerd = Mutex::new(start_dockerd(&folder));
         let daemon = Daemon { folder, dockerd, _containerd: containerd };
         daemon.wait_until_ready();
@@ -130,9 +130,7 @@ fn configuration(folder: &Path, cgroup: &str, bridge: &str, runtime: &Runtime) -
 }
 
 fn make_bridge(name: &str, number: u8) {
-    // 198.18.0.0/15 is set aside for testing (RFC 2544): no real network of this machine is in it.
-    let block = std::process::id() % 2000 * 8 + u32::from(number % 8);
-    let address = format!("198.{}.{}.{}/28", 18 + block / 8192 % 2, block / 16 % 256, block % 16 * 16 + 1);
+    let address = format!("{}/28", subnet(number, 1));
     ip(&format!("link add {name} type bridge"));
     ip(&format!("address add {address} dev {name}"));
     ip(&format!("link set {name} up"));

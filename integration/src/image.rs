@@ -148,7 +148,10 @@ pub fn archive(tree: &Path) -> PathBuf {
     archive
 }
 
-/// An image of busybox as `docker save` would write it; `folder` takes what it is made of.
+/// What holds a pod's namespaces open: busybox, asleep.
+pub const PAUSE: &str = "pause";
+
+/// The images [`BUSYBOX`] and [`PAUSE`] as `docker save` would write them; `folder` takes what they are made of.
 pub fn docker_archive(folder: &Path) -> PathBuf {
     let (tree, image) = (folder.join("layer"), folder.join("image"));
     busybox_tree(&tree);
@@ -156,16 +159,19 @@ pub fn docker_archive(folder: &Path) -> PathBuf {
     fs::rename(archive(&tree), image.join("layer.tar")).unwrap();
     let sum = command::run(Command::new("sha256sum").arg(image.join("layer.tar"))).ok().stdout;
     let digest = format!("sha256:{}", sum.split_whitespace().next().unwrap());
-    let config = json!({
-        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
-        "os": "linux",
-        "config": { "Env": ["PATH=/bin:/sbin:/usr/bin:/usr/sbin"], "Cmd": ["/bin/sh"] },
-        "rootfs": { "type": "layers", "diff_ids": [digest] },
+    let commands = [(BUSYBOX, json!(["/bin/sh"])), (PAUSE, json!(["/bin/sleep", "1000000"]))];
+    let manifest = commands.map(|(name, command)| {
+        let config = json!({
+            "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+            "os": "linux",
+            "config": { "Env": ["PATH=/bin:/sbin:/usr/bin:/usr/sbin"], "Cmd": command },
+            "rootfs": { "type": "layers", "diff_ids": [digest] },
+        });
+        let file = format!("{name}.json");
+        fs::write(image.join(&file), config.to_string()).unwrap();
+        json!({ "Config": file, "RepoTags": [format!("{name}:latest")], "Layers": ["layer.tar"] })
     });
-    let manifest =
-        json!([{ "Config": "config.json", "RepoTags": [format!("{BUSYBOX}:latest")], "Layers": ["layer.tar"] }]);
-    fs::write(image.join("config.json"), config.to_string()).unwrap();
-    fs::write(image.join("manifest.json"), manifest.to_string()).unwrap();
+    fs::write(image.join("manifest.json"), json!(manifest).to_string()).unwrap();
     archive(&image)
 }
 

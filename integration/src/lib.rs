@@ -1,4 +1,4 @@
-//! The nouns of the black-box tests: a runtime, a Docker daemon of our own, containerd, Podman, images, containers, bundles.
+//! The nouns of the black-box tests: a runtime, a Docker daemon of our own, containerd, Kubernetes' interface to it, Podman, images, containers, bundles.
 //!
 //! The tests know the runtime only as a program with a command line (`RUNTIME=/path`, default: the release build of
 //! lightship), so the same tests run against runc and crun, which proves that they ask for what callers expect.
@@ -13,6 +13,7 @@ pub mod command;
 pub mod console;
 pub mod container;
 pub mod containerd;
+pub mod cri;
 pub mod daemon;
 pub mod docker;
 pub mod ground;

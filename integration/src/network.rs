@@ -1,5 +1,5 @@
 //! Network namespaces for scenes: every port is free in there, the low ones as well, the packet filter's rules are nobody else's, and
-//! two of them can be joined like two machines.
+//! two of them can be joined like two machines. Addresses for bridges on the machine's own network.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -90,4 +90,11 @@ pub fn has_translation() -> bool {
 fn on_own_thread<T: Send>(play: impl FnOnce() -> T + Send) -> T {
     let outcome = std::thread::scope(|scope| scope.spawn(play).join());
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The address with number `host` (0 to 15) in a /28 network that belongs to this process, the `number`th of its eight.
+pub fn subnet(number: u8, host: u8) -> String {
+    // 198.18.0.0/15 is set aside for testing (RFC 2544): no real network of this machine is in it.
+    let block = std::process::id() % 2000 * 8 + u32::from(number % 8);
+    format!("198.{}.{}.{}", 18 + block / 8192 % 2, block / 16 % 256, block % 16 * 16 + u32::from(host))
 }
