@@ -29,7 +29,7 @@ pub struct Daemon {
     /// Its data root, exec root, sockets, logs and configuration.
     pub folder: PathBuf,
     dockerd: Mutex<Child>,
-    _containerd: Child,
+    containerd: Mutex<Child>,
 }
 
 impl Daemon {
@@ -47,9 +47,9 @@ impl Daemon {
             config[key] = value.clone();
         }
         fs::write(folder.join("daemon.json"), config.to_string()).unwrap();
-        let containerd = containerd::start(&folder, containerd::WITHOUT_CRI);
+        let containerd = Mutex::new(containerd::start(&folder, containerd::WITHOUT_CRI));
         let dockerd = Mutex::new(start_dockerd(&folder));
-        let daemon = Daemon { folder, dockerd, _containerd: containerd };
+        let daemon = Daemon { folder, dockerd, containerd };
         daemon.wait_until_ready();
         daemon
     }
@@ -67,7 +67,19 @@ impl Daemon {
         assert_eq!(code, Some(0), "dockerd did not end well\n{}", self.log());
     }
 
-    /// Starts dockerd again after [`Daemon::stop`].
+    /// Kills dockerd alone, in whatever it is doing.
+    pub fn crash(&self) {
+        crash(&mut self.dockerd.lock().unwrap());
+    }
+
+    /// Kills containerd alone, in whatever it is doing, and starts it again.
+    pub fn crash_containerd(&self) {
+        let mut process = self.containerd.lock().unwrap();
+        crash(&mut process);
+        *process = containerd::start(&self.folder, containerd::WITHOUT_CRI);
+    }
+
+    /// Starts dockerd again after [`Daemon::stop`] or [`Daemon::crash`].
     pub fn start_again(&self) {
         *self.dockerd.lock().unwrap() = start_dockerd(&self.folder);
         self.wait_until_ready();
@@ -134,6 +146,11 @@ fn make_bridge(name: &str, number: u8) {
     ip(&format!("link add {name} type bridge"));
     ip(&format!("address add {address} dev {name}"));
     ip(&format!("link set {name} up"));
+}
+
+fn crash(process: &mut Child) {
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
 
 fn start_dockerd(folder: &Path) -> Child {

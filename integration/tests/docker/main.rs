@@ -3,6 +3,7 @@
 
 mod bridge_publish;
 mod build;
+mod crash;
 mod default_runtime;
 mod host_network;
 mod host_publish;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         default_runtime::scenes(),
         build::scenes(),
         live_restore::scenes(),
+        crash::scenes(),
         newer::scenes(),
         systemd_driver::scenes(),
     ];

@@ -1,0 +1,100 @@
+//! Docker, containerd and their shims die in the middle of their work, and no container is lost or left behind.
+
+use std::process::{Child, Stdio};
+
+use integration::container::Container;
+use integration::daemon::Daemon;
+use integration::image::{self, BUSYBOX};
+use integration::scene::Scene;
+use integration::wait::{PATIENCE, eventually};
+use integration::{cgroup, command, host, leftover, scene};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::Stage;
+
+pub fn scenes() -> Vec<Scene<Stage>> {
+    vec![
+        scene!(a_killed_shim_ends_its_container),
+        scene!(containers_outlive_a_killed_containerd),
+        scene!(dockerd_killed_while_containers_come_and_go),
+    ]
+}
+
+fn kill(pid: i32) {
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+}
+
+fn a_killed_shim_ends_its_container(stage: &Stage) {
+    let container = stage.docker.container("shim");
+    container.start_detached(&["--network", "host", BUSYBOX, "sleep", "1000"]);
+    let (id, pid) = (container.id(), container.pid());
+    let cgroups = || cgroup::directories(&format!("{}/{id}", stage.ground.cgroup));
+    assert!(!cgroups().is_empty());
+    kill(host::status_field(pid, "PPid").unwrap().parse().unwrap());
+    eventually(PATIENCE, "Docker to see that it ended", || container.status().eq("exited").then_some(()));
+    eventually(PATIENCE, "its process and its cgroups to be gone", || {
+        (!host::is_alive(pid) && cgroups().is_empty()).then_some(())
+    });
+    container.verb(&["start"]).ok();
+    assert_eq!(container.exec(&["echo", "again"]), "again");
+}
+
+/// A daemon of its own, whose containers go on without it: the other scenes need theirs.
+fn daemon(stage: &Stage) -> Daemon {
+    let daemon = Daemon::start(&stage.ground, &stage.runtime, json!({ "live-restore": true }));
+    image::import_all(&daemon.docker(), &daemon.folder);
+    daemon
+}
+
+fn containers_outlive_a_killed_containerd(stage: &Stage) {
+    let daemon = daemon(stage);
+    let container = daemon.docker().container("outlives");
+    container.start_detached(&["--network", "host", BUSYBOX, "sleep", "1000"]);
+    let pid = container.pid();
+    daemon.crash_containerd();
+    eventually(PATIENCE, "an exec to go through containerd again", || {
+        container.exec_with(&[], &["echo", "still here"]).code.eq(&0).then_some(())
+    });
+    assert_eq!((container.status().as_str(), container.pid()), ("running", pid));
+    container.verb(&["kill"]).ok();
+    assert_eq!(container.wait(), 137);
+}
+
+fn dockerd_killed_while_containers_come_and_go(stage: &Stage) {
+    let daemon = daemon(stage);
+    let docker = daemon.docker();
+    for round in 0..3 {
+        let containers: Vec<Container> = (0..6).map(|_| docker.container("storm")).collect();
+        let lines = ["true", "sleep 0.2", "exec sleep 1000"].into_iter().cycle();
+        let mut calls: Vec<Child> = containers
+            .iter()
+            .zip(lines)
+            .map(|(container, line)| {
+                let run = ["--network", "host", BUSYBOX, "sh", "-c", line];
+                let mut run = docker.command(&container.run_line(&run));
+                run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+            })
+            .collect();
+        // As many as `round` tells are known to it when it dies; the others are anywhere on their way.
+        eventually(PATIENCE, "the first to be there", || {
+            (docker.call(&["ps", "-aq"]).ok().lines().len() > 2 * round).then_some(())
+        });
+        daemon.crash();
+        for call in &mut calls {
+            command::wait(call, PATIENCE).expect("a client of the dead daemon hangs");
+        }
+        daemon.start_again();
+        docker.call(&["version"]).ok();
+        for container in &containers {
+            let removed = container.verb(&["rm", "-f"]);
+            assert!(removed.code == 0 || removed.stderr.contains("No such container"), "{removed}");
+        }
+        assert_eq!(docker.call(&["ps", "-aq"]).ok().text(), "");
+    }
+    let roots = [daemon.folder.join("exec"), daemon.folder.join("containerd/state")];
+    eventually(PATIENCE, "every container's state to be removed", || {
+        let mut all = roots.iter().flat_map(|root| leftover::tree(root));
+        (!all.any(|path| path.file_name().is_some_and(|name| name.len() == 64))).then_some(())
+    });
+}
