@@ -1,12 +1,15 @@
 //! Hooks: all six points, in their order, with the state on standard input.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
-use integration::bundle::Bundle;
+use integration::bundle::{Bundle, is_empty};
+use integration::http::first_answer;
 use integration::runtime::Runtime;
-use integration::scene;
 use integration::scene::Scene;
+use integration::{command, network, scene};
 use serde_json::{Value, json};
 
 use crate::Stage;
@@ -19,6 +22,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(failing_hook_fails_create_and_leaves_nothing),
         scene!(failing_poststop_hook_does_not_fail_delete),
         scene!(hook_that_outlives_its_timeout_is_killed),
+        scene!(hooks_connect_the_container_and_take_it_down),
     ]
 }
 
@@ -114,5 +118,45 @@ fn hook_that_outlives_its_timeout_is_killed(stage: &Stage) {
     let hook = json!({ "path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 1 });
     bundle.set("/hooks/createRuntime", json!([hook]));
     bundle.create_with(&[]).fails();
+    bundle.is_gone();
+}
+
+/// What a CNI plugin does for ADD and DEL: the state on standard input tells the network namespace; a bridge with the gateway's address on
+/// the host, a pair of devices, an address and a route inside, and a note of the address that is taken.
+const PLUGIN: &str = r#"
+state=$(cat)
+field() { echo "$state" | sed -n "s/.*\"$1\": *\"*\([^\",}]*\).*/\1/p"; }
+case $1 in
+add)
+    pid=$(field pid)
+    ip link add hooks type bridge && ip address add 10.88.7.1/24 dev hooks && ip link set hooks up &&
+    ip link add port type veth peer name eth0 netns "$pid" && ip link set port master hooks up &&
+    nsenter -t "$pid" -n ip address add 10.88.7.2/24 dev eth0 && nsenter -t "$pid" -n ip link set eth0 up &&
+    nsenter -t "$pid" -n ip route add default via 10.88.7.1 && echo 10.88.7.2 >"$LEASES/$(field id)" ;;
+del) ip link delete hooks && rm "$LEASES/$(field id)" ;;
+esac
+"#;
+
+fn hooks_connect_the_container_and_take_it_down(stage: &Stage) {
+    let mut bundle = stage.shell("echo hooked >/tmp/index.html; httpd -f -p 80 -h /tmp");
+    let leases = bundle.folder.join("leases");
+    fs::create_dir(&leases).unwrap();
+    let plugin = script(&mut bundle, PLUGIN);
+    let path = std::env::var("PATH").unwrap_or_default();
+    for (point, verb) in [("createRuntime", "add"), ("poststop", "del")] {
+        let env = [format!("PATH={path}:/usr/sbin:/sbin"), format!("LEASES={}", leases.display())];
+        bundle.set(&format!("/hooks/{point}"), json!([{ "path": plugin, "args": ["plugin", verb], "env": env }]));
+    }
+    network::in_own(|| {
+        bundle.start();
+        assert_eq!(first_answer([10, 88, 7, 2].into(), 80), "hooked");
+        assert_eq!(fs::read_to_string(leases.join(&bundle.id)).unwrap(), "10.88.7.2\n");
+        // By the default route to an address of the host that is not on the bridge.
+        let host = Ipv4Addr::from(network::ADDRESS).to_string();
+        bundle.call(&["exec", "--cap", "CAP_NET_RAW", &bundle.id, "ping", "-c", "1", &host]).ok();
+        bundle.verb(&["delete", "--force"]).ok();
+        command::run(Command::new("ip").args(["link", "show", "hooks"])).fails();
+    });
+    assert!(is_empty(&leases));
     bundle.is_gone();
 }

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use integration::network::ip;
+use integration::http::first_answer;
+use integration::network::{Network, ip};
 use integration::runtime::Runtime;
 use integration::scene;
 use integration::scene::Scene;
@@ -15,6 +16,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
     let why = "runc 1.1 does not know netDevices";
     vec![
         scene!(device_moves_with_its_addresses_and_is_up).peer_cannot_if(runc, why),
+        scene!(moved_device_carries_traffic).peer_cannot_if(runc, why),
         scene!(template_lets_the_kernel_choose_the_name).peer_cannot_if(runc, why),
         scene!(name_that_is_taken_fails_create_and_leaves_nothing).peer_cannot_if(runc, why),
         scene!(device_that_is_not_there_is_named).peer_cannot_if(runc, why),
@@ -63,6 +65,19 @@ fn device_moves_with_its_addresses_and_is_up(stage: &Stage) {
     // Only addresses of global scope move.
     assert!(!shown.contains("203.0.113.9"), "{shown}");
     bundle.verb(&["delete", "--force"]).ok();
+}
+
+fn moved_device_carries_traffic(stage: &Stage) {
+    let (host, neighbour) = (Network::new(), Network::new());
+    host.join("wire", &neighbour, "wire");
+    host.inside(|| ip("address add 198.51.100.7/24 dev wire"));
+    neighbour.inside(|| ip("address add 198.51.100.8/24 dev wire"));
+    let mut bundle = stage.shell("echo moved >/tmp/index.html; httpd -f -p 80 -h /tmp");
+    bundle.set("/linux/netDevices", json!({ "wire": { "name": "eth0" } }));
+    // The host's network is that of whoever calls the runtime.
+    host.inside(|| bundle.start());
+    assert_eq!(neighbour.inside(|| first_answer([198, 51, 100, 7].into(), 80)), "moved");
+    bundle.call(&["exec", &bundle.id, "wget", "-q", "-O-", "http://198.51.100.7/"]).ok().says("moved");
 }
 
 fn template_lets_the_kernel_choose_the_name(stage: &Stage) {
