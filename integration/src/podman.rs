@@ -89,7 +89,7 @@ fn name(like: &str) -> String {
 
 /// The entry that docs/engines.md shows, and what keeps this Podman apart from the machine's own. No limit on tasks, as a
 /// machine may have no controller for it, and none above the machine's own, as that takes CAP_SYS_RESOURCE.
-fn containers_conf(folder: &Path, runtime: &Runtime) -> String {
+pub fn containers_conf(folder: &Path, runtime: &Runtime) -> String {
     format!(
         r#"
 [containers]
@@ -103,6 +103,8 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
 tmp_dir = "{folder}/tmp"
+[network]
+network_config_dir = "{folder}/networks"
 [engine.runtimes]
 {RUNTIME_NAME} = ["{runtime}"]
 "#,

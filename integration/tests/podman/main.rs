@@ -3,7 +3,9 @@
 
 mod build;
 mod lifecycle;
+mod networks;
 mod pods;
+mod rootless;
 mod run;
 
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ impl Stage {
 }
 
 fn main() -> ExitCode {
-    let scenes = [run::scenes(), lifecycle::scenes(), pods::scenes(), build::scenes()];
+    let scenes =
+        [run::scenes(), networks::scenes(), lifecycle::scenes(), pods::scenes(), rootless::scenes(), build::scenes()];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |_| ())
 }

@@ -1,15 +1,23 @@
 //! Pods: containers that share namespaces, and the pod that Kubernetes would write.
 
 use std::fs;
+use std::net::Ipv4Addr;
 
+use integration::http::{first_answer, get};
 use integration::scene;
 use integration::scene::Scene;
-use integration::{cgroup, command, host, leftover};
+use integration::{cgroup, command, host, leftover, network};
 
 use crate::Stage;
+use crate::networks::NO_TRANSLATION;
 
 pub fn scenes() -> Vec<Scene<Stage>> {
-    vec![scene!(containers_share_its_namespaces), scene!(on_the_hosts_network), scene!(kube_play_and_down)]
+    vec![
+        scene!(containers_share_its_namespaces),
+        scene!(on_the_hosts_network),
+        scene!(kube_play_and_down),
+        scene!(generated_kube_plays).skip_if(!network::has_translation(), NO_TRANSLATION),
+    ]
 }
 
 fn containers_share_its_namespaces(stage: &Stage) {
@@ -49,7 +57,32 @@ fn kube_play_and_down(stage: &Stage) {
     assert_eq!(host::namespace(&pid, "net"), host::namespace("self", "net"));
     play(&["--down"]);
     assert!(!host::is_alive(pid.parse().unwrap()));
-    // Podman chooses this parent itself. Only empty cgroups can be removed.
+    remove_played_cgroups();
+}
+
+/// What `podman generate kube` says of a pod makes the same pod again.
+fn generated_kube_plays(stage: &Stage) {
+    let file = stage.ground.folder.join("generated.yaml");
+    let file = file.to_str().unwrap();
+    network::in_own(|| {
+        let pod = stage.podman.pod(&["-p", "2000:80"]);
+        let serve = "echo generated >/tmp/index.html; exec httpd -f -p 80 -h /tmp";
+        let web = stage.podman.start(&["--pod", &pod.name], &["sh", "-c", serve]);
+        assert_eq!(first_answer(Ipv4Addr::LOCALHOST.into(), 2000), "generated");
+        stage.podman.call(&["generate", "kube", "-f", file, &pod.name]).ok();
+        drop(web);
+        stage.podman.call(&["pod", "rm", "-f", "-t", "0", &pod.name]).ok();
+        assert!(get(Ipv4Addr::LOCALHOST.into(), 2000).is_err());
+        stage.podman.call(&["play", "kube", file]).ok();
+        assert_eq!(first_answer(Ipv4Addr::LOCALHOST.into(), 2000), "generated");
+        stage.podman.call(&["play", "kube", "--down", file]).ok();
+        assert!(get(Ipv4Addr::LOCALHOST.into(), 2000).is_err());
+    });
+    remove_played_cgroups();
+}
+
+/// Podman chooses this parent itself. Only empty cgroups can be removed.
+fn remove_played_cgroups() {
     for directory in cgroup::directories("/libpod_parent").iter().flat_map(|top| leftover::tree(top)) {
         fs::remove_dir(directory).ok();
     }
