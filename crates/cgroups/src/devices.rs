@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use spec::{DeviceRule, DeviceRuleType, Refusal};
-use sys::bpf;
+use sys::bpf::{self, Assembler, AssemblyError, If, Instruction, Label, Register, Width};
 
 use crate::error::Error;
 use crate::writes::Write;
@@ -218,135 +218,57 @@ pub(crate) fn v1_writes(rules: &[Rule], dir: usize) -> Vec<Write> {
     writes
 }
 
-/// A register: the program's context is in r1 at the start, the verdict in r0 at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Register {
-    /// `BPF_DEVCG_DEV_*`
-    Kind = 2,
-    /// The `BPF_DEVCG_ACC_*` bits asked for and not yet allowed.
-    Access = 3,
-    /// Major number.
-    Major = 4,
-    /// Minor number.
-    Minor = 5,
-}
-
-/// The instructions that the filter needs. Jumps count instructions from the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instruction {
-    /// Loads the word at a byte offset of the context (`struct bpf_cgroup_dev_ctx`).
-    Load(Register, i16),
-    /// Shifts to the right.
-    Shift(Register, u8),
-    /// Keeps the bits of the mask.
-    And(Register, i32),
-    /// Jumps if equal.
-    JumpIf(Register, i32, i16),
-    /// Jumps if not equal.
-    JumpUnless(Register, i32, i16),
-    /// Jumps if any of the bits is set.
-    JumpIfAny(Register, i32, i16),
-    /// Sets the verdict: 1 allows, 0 denies.
-    Verdict(i32),
-    /// Ends with the verdict.
-    Exit,
-}
-
-impl Instruction {
-    /// The kernel's encoding (Documentation/bpf/standardization/instruction-set.rst).
-    fn encode(self) -> bpf::Instruction {
-        let (code, register, offset, immediate) = match self {
-            Instruction::Load(to, offset) => (0x61, to as u8 | 1 << 4, offset, 0),
-            Instruction::Shift(register, by) => (0x77, register as u8, 0, i32::from(by)),
-            Instruction::And(register, mask) => (0x57, register as u8, 0, mask),
-            Instruction::JumpIf(register, value, by) => (0x15, register as u8, by, value),
-            Instruction::JumpUnless(register, value, by) => (0x55, register as u8, by, value),
-            Instruction::JumpIfAny(register, bits, by) => (0x45, register as u8, by, bits),
-            Instruction::Verdict(value) => (0xb7, 0, 0, value),
-            Instruction::Exit => (0x95, 0, 0, 0),
-        };
-        bpf::Instruction { code, registers: register, offset, immediate }
-    }
-}
-
-/// A jump whose target is not placed yet.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Target {
-    Next,
-    Allow,
-    Deny,
-}
+/// What the program works with, from `struct bpf_cgroup_dev_ctx`.
+const CONTEXT: Register = Register::R1;
+const KIND: Register = Register::R2;
+/// The bits asked for and not yet allowed.
+const ASKED: Register = Register::R3;
+const MAJOR: Register = Register::R4;
+const MINOR: Register = Register::R5;
 
 /// The rules as a program; `None` if they allow everything.
-pub(crate) fn filter(rules: &[Rule]) -> Option<Vec<Instruction>> {
-    let (ground, rules) = rules.split_first()?;
+///
+/// # Errors
+/// There are too many of them.
+pub(crate) fn filter(rules: &[Rule]) -> Result<Option<Vec<Instruction>>, AssemblyError> {
+    let Some((ground, rules)) = rules.split_first() else { return Ok(None) };
     if ground.allow && rules.iter().all(|rule| rule.allow) {
-        return None;
+        return Ok(None);
     }
-    let mut program = vec![
-        Instruction::Load(Register::Access, 0),
-        Instruction::Load(Register::Kind, 0),
-        Instruction::And(Register::Kind, 0xffff),
-        Instruction::Shift(Register::Access, 16),
-        Instruction::Load(Register::Major, 4),
-        Instruction::Load(Register::Minor, 8),
-    ];
-    let mut pending = Vec::new();
+    let mut asm = Assembler::default();
+    let (allow, deny) = (asm.label(), asm.label());
+    for (register, field) in [(KIND, 0), (ASKED, 0), (MAJOR, 4), (MINOR, 8)] {
+        asm.load(Width::Word, register, CONTEXT, field);
+    }
+    asm.and(KIND, 0xffff);
+    asm.shift_right(ASKED, 16);
     for rule in rules.iter().rev() {
-        lower_rule(rule, &mut program, &mut pending);
+        check(rule, &mut asm, allow, deny);
     }
-    // The ground decides on what is left; the other verdict comes after it, if anything jumps there, because the verifier
-    // does not take a program with an instruction that cannot be reached.
-    for verdict in [ground.allow, !ground.allow] {
-        let target = if verdict { Target::Allow } else { Target::Deny };
-        let is_used = pending.iter().any(|(_, wanted)| *wanted == target);
-        if verdict == ground.allow || is_used {
-            land(&mut program, &mut pending, target);
-            program.extend([Instruction::Verdict(verdict.into()), Instruction::Exit]);
-        }
+    // The ground decides on what is left.
+    asm.jump(if ground.allow { allow } else { deny });
+    for (label, verdict) in [(allow, 1), (deny, 0)] {
+        asm.place(label);
+        asm.answer(verdict);
     }
-    Some(program)
+    asm.finish().map(Some)
 }
 
-fn lower_rule(rule: &Rule, program: &mut Vec<Instruction>, pending: &mut Vec<(usize, Target)>) {
-    let conditions = [
-        (Register::Kind, rule.kind.map(|kind| kind as u32)),
-        (Register::Major, rule.major),
-        (Register::Minor, rule.minor),
-    ];
+fn check(rule: &Rule, asm: &mut Assembler, allow: Label, deny: Label) {
+    let next = asm.label();
+    let conditions = [(KIND, rule.kind.map(|kind| kind as u32)), (MAJOR, rule.major), (MINOR, rule.minor)];
     for (register, value) in conditions {
         if let Some(value) = value {
-            pending.push((program.len(), Target::Next));
-            program.push(Instruction::JumpUnless(register, value as i32, 0));
+            asm.jump_if(register, If::Differs, value, next);
         }
     }
     if rule.allow {
-        program.push(Instruction::And(Register::Access, !i32::from(rule.access)));
-        pending.push((program.len(), Target::Allow));
-        program.push(Instruction::JumpIf(Register::Access, 0, 0));
+        asm.and(ASKED, !u32::from(rule.access));
+        asm.jump_if(ASKED, If::Equal, 0, allow);
     } else {
-        pending.push((program.len(), Target::Deny));
-        program.push(Instruction::JumpIfAny(Register::Access, rule.access.into(), 0));
+        asm.jump_if(ASKED, If::AnyOf, rule.access.into(), deny);
     }
-    land(program, pending, Target::Next);
-}
-
-/// Makes the pending jumps to `target` go to the end of the program as it is now.
-fn land(program: &mut [Instruction], pending: &mut Vec<(usize, Target)>, target: Target) {
-    let end = program.len();
-    pending.retain(|(at, wanted)| {
-        if *wanted != target {
-            return true;
-        }
-        let distance = (end - at - 1) as i16;
-        match &mut program[*at] {
-            Instruction::JumpIf(_, _, by) | Instruction::JumpUnless(_, _, by) | Instruction::JumpIfAny(_, _, by) => {
-                *by = distance;
-            }
-            _ => {}
-        }
-        false
-    });
+    asm.place(next);
 }
 
 /// Loads the program and attaches it to the container's directory.
@@ -358,41 +280,49 @@ pub(crate) fn attach(program: &[Instruction], cgroup: &OwnedFd, path: &Path) -> 
             errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
         }
     };
-    let encoded = program.iter().map(|instruction| instruction.encode()).collect::<Vec<_>>();
-    let loaded = bpf::load(bpf::Hook::Device, "lightship_dev", &encoded).map_err(fail("load"))?;
+    let loaded = bpf::load(bpf::Hook::Device, "lightship_dev", program).map_err(fail("load"))?;
     bpf::attach(bpf::Hook::Device, cgroup, loaded).map_err(fail("attach"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sys::bpf::opcode;
 
     /// What the kernel would answer. Panics where the verifier would not take the program.
     fn run(program: &[Instruction], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
         let context = [u32::from(access) << 16 | kind as u32, major, minor];
-        let mut registers = [0i64; 6];
+        let mut registers = [0; 16];
         let mut at = 0;
         loop {
-            let jump = |by: i16| usize::try_from(by).expect("jumps go forward");
-            let instruction = program[at];
+            let Instruction { code, registers: both, offset, immediate } = program[at];
+            let (register, number) = (&mut registers[usize::from(both & 0xf)], immediate as u32);
             at += 1;
-            match instruction {
-                Instruction::Load(to, offset) => registers[to as usize] = context[offset as usize / 4].into(),
-                Instruction::Shift(register, by) => registers[register as usize] >>= by,
-                Instruction::And(register, mask) => registers[register as usize] &= i64::from(mask),
-                Instruction::JumpIf(register, value, by) if registers[register as usize] == i64::from(value) => {
-                    at += jump(by)
+            let jumps = match code {
+                opcode::LOAD => {
+                    *register = context[offset as usize / 4];
+                    false
                 }
-                Instruction::JumpUnless(register, value, by) if registers[register as usize] != i64::from(value) => {
-                    at += jump(by);
+                opcode::SHIFT_RIGHT => {
+                    *register >>= number;
+                    false
                 }
-                Instruction::JumpIfAny(register, bits, by) if registers[register as usize] & i64::from(bits) != 0 => {
-                    at += jump(by);
+                opcode::AND => {
+                    *register &= number;
+                    false
                 }
-                Instruction::JumpIf(..) | Instruction::JumpUnless(..) | Instruction::JumpIfAny(..) => {}
-                Instruction::Verdict(value) => registers[0] = value.into(),
-                Instruction::Exit => return registers[0] != 0,
-            }
+                opcode::SET => {
+                    *register = number;
+                    false
+                }
+                opcode::JUMP => true,
+                opcode::EXIT => return registers[0] != 0,
+                code if code == opcode::JUMP_IF | If::Equal as u8 => *register == number,
+                code if code == opcode::JUMP_IF | If::Differs as u8 => *register != number,
+                code if code == opcode::JUMP_IF | If::AnyOf as u8 => *register & number != 0,
+                code => panic!("instruction {code:#x}"),
+            };
+            at += if jumps { usize::try_from(offset).expect("jumps go forward") } else { 0 };
         }
     }
 
@@ -462,7 +392,7 @@ mod tests {
     #[test]
     fn privileged_containers_need_no_program() {
         let rules = read(serde_json::json!([{"allow": false, "access": "rwm"}, {"allow": true, "access": "rwm"}]));
-        assert_eq!(filter(&rules), None);
+        assert_eq!(filter(&rules), Ok(None));
         let writes = v1_writes(&rules, 0);
         assert_eq!(writes.len(), 1);
         assert_eq!(
@@ -473,7 +403,7 @@ mod tests {
 
     #[test]
     fn the_last_rule_wins_for_each_bit() {
-        let program = filter(&read(docker())).unwrap();
+        let program = filter(&read(docker())).unwrap().unwrap();
         assert!(run(&program, Kind::Char, 1, 3, READ | WRITE));
         assert!(run(&program, Kind::Char, 136, 77, READ | WRITE));
         assert!(run(&program, Kind::Block, 8, 0, MKNOD));
@@ -484,7 +414,7 @@ mod tests {
             {"allow": true, "type": "b", "major": 8, "access": "r"},
             {"allow": true, "type": "b", "major": 8, "minor": 0, "access": "w"},
         ]));
-        let program = filter(&split).unwrap();
+        let program = filter(&split).unwrap().unwrap();
         assert!(run(&program, Kind::Block, 8, 0, READ | WRITE));
         assert!(!run(&program, Kind::Block, 8, 1, READ | WRITE));
 
@@ -492,7 +422,7 @@ mod tests {
             {"allow": true},
             {"allow": false, "type": "b", "major": 8, "minor": 0, "access": "w"},
         ]));
-        let program = filter(&hole).unwrap();
+        let program = filter(&hole).unwrap().unwrap();
         assert!(run(&program, Kind::Block, 8, 0, READ | MKNOD));
         assert!(!run(&program, Kind::Block, 8, 0, READ | WRITE));
     }
@@ -518,7 +448,7 @@ mod tests {
                 });
             }
             let rules = rules(&configured, "").unwrap();
-            let program = filter(&rules);
+            let program = filter(&rules).unwrap();
             for case in 0..2 * 4 * 4 * 8 {
                 let kind = [Kind::Block, Kind::Char][case & 1];
                 let (major, minor, access) = ((case >> 1 & 3) as u32, (case >> 3 & 3) as u32, (case >> 5) as u8);

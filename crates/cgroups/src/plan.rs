@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use spec::{Refusal, Spec};
+use sys::bpf::Instruction;
 
-use crate::devices::{self, Instruction, Rule};
+use crate::devices::{self, Rule};
 use crate::layout::{Layout, Mode};
 use crate::record::{Dir, Version};
 use crate::systemd::{self, UnitPlan, properties};
@@ -146,7 +147,9 @@ impl CgroupPlan {
             let optional = self.devices_optional;
             self.writes.extend(devices::v1_writes(&rules, dir).into_iter().map(|write| Write { optional, ..write }));
         } else if self.dirs.iter().any(|dir| dir.version == Version::V2) {
-            self.device_filter = devices::filter(&rules);
+            let filter = devices::filter(&rules);
+            self.device_filter =
+                filter.map_err(|error| Refusal::new(&pointer, error.to_string(), "use fewer rules"))?;
         } else if self.devices_optional {
             // The container is in no cgroup that could have rules.
         } else {

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use cgroups::{CgroupRecord, Version};
 use hostnet::config::{self, Key, Setting};
-use hostnet::programs::{Counters, Maps};
+use hostnet::programs::{Attempts, Counters, Maps};
 use hostnet::{Holder, NetFacts, NetPlan, NetRecord};
 use namespaces::Joined;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde_json::{Value, json};
 use spec::{NetworkMode, Refusal, Spec};
-use sys::bpf::Map;
 
 use crate::container::Container;
 use crate::launch::Launch;
@@ -34,7 +33,7 @@ pub(crate) struct HostNetwork {
 pub(crate) struct Attached {
     pub(crate) record: NetRecord,
     /// Where the diagnosis is told of attempts to bind a port.
-    attempts: Option<Map>,
+    attempts: Option<Attempts>,
 }
 
 /// Decides; `None` for a container with another network. What guards the host goes into the container's plan.

@@ -8,18 +8,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use hostnet::diagnosis;
-use hostnet::programs::Event;
+use hostnet::programs::{Attempt, Attempts};
 use program::WATCHER;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::process::PidfdGetfdFlags;
-use sys::bpf::{Map, RingBuffer, page_size};
+use sys::bpf::{Map, page_size};
 use sys::memfd::{Raw, sealed};
 
 use crate::launch::Launch;
 use crate::{Error, Runtime};
 
 /// Starts the watcher of a container. One with a terminal must be ready, as the terminal is its own.
-pub(crate) fn start(attempts: &Map, launch: &Launch, terminal: bool, runtime: &Runtime) -> Result<(), Error> {
+pub(crate) fn start(attempts: &Attempts, launch: &Launch, terminal: bool, runtime: &Runtime) -> Result<(), Error> {
     // A terminal is in the container, and nobody but its process has it.
     let terminal = terminal.then(|| rustix::process::pidfd_getfd(&launch.pidfd, 2, PidfdGetfdFlags::empty()));
     let terminal = terminal.transpose().map_err(Error::call("the container's terminal"))?;
@@ -33,23 +33,22 @@ pub(crate) fn start(attempts: &Map, launch: &Launch, terminal: bool, runtime: &R
     let root = CString::new(root.as_os_str().as_bytes()).map_err(Error::call("the state root"))?;
     let page = CString::new(page_size().to_string()).map_err(Error::call("the size of a page"))?;
     let words = [c"lightship-watcher", &page, c"lightship", c"--root", &root, c"diagnose"];
-    let descriptors = [attempts.as_fd(), said.as_fd(), stderr, launch.pidfd.as_fd(), executable.as_fd()];
+    let Attempts { table, doorbell } = attempts;
+    let (table, doorbell, container) = (table.as_fd(), doorbell.as_fd(), launch.pidfd.as_fd());
+    let descriptors = [table, said.as_fd(), stderr, container, executable.as_fd(), doorbell];
     sys::companion::spawn(program.as_fd(), &words, &descriptors).map_err(Error::call("clone3"))?;
     Ok(())
 }
 
 impl Runtime {
-    /// Reads what a container's programs have reported in the ring buffer `attempts`, and explains each bind(2) that failed
-    /// because somebody has the port.
+    /// Explains each bind(2) in a container's table of attempts that failed because somebody has the port.
     ///
     /// # Errors
-    /// The descriptor is no ring buffer, or the kernel lists no sockets.
-    pub fn diagnose(&self, attempts: OwnedFd) -> Result<Vec<String>, Error> {
-        let ring = Map::of(attempts).and_then(RingBuffer::open);
-        let mut ring = ring.map_err(Error::call("the ring buffer of attempts"))?;
-        let records = std::iter::from_fn(|| ring.next_record());
-        let events: Vec<Event> = records.filter_map(|record| Event::parse(&record)).collect();
-        let explained = diagnosis::explain(&diagnosis::failed(&events), &mut self.holders());
+    /// The descriptor is no such table, or the kernel lists no sockets.
+    pub fn diagnose(&self, table: OwnedFd) -> Result<Vec<String>, Error> {
+        let attempts = Map::of(table).and_then(|table| Attempt::read(&table));
+        let attempts = attempts.map_err(Error::call("the table of attempts"))?;
+        let explained = diagnosis::explain(&attempts, &mut self.holders());
         Ok(explained.map_err(Error::call("the list of sockets"))?.iter().map(ToString::to_string).collect())
     }
 }

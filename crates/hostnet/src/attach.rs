@@ -2,11 +2,10 @@
 //! pinned; with the directory everything goes.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use sys::bpf::{self, Hook};
+use sys::bpf::{self, AssemblyError, Hook};
 
-use crate::assembler::AssemblyError;
 use crate::plan::NetPlan;
 use crate::programs::{Maps, Program, generate};
 
@@ -54,25 +53,25 @@ pub fn apply(plan: &NetPlan, cgroup: impl AsFd) -> Result<Maps, Error> {
     let call = |what| move |error| Error::Call { what, error };
     let maps = Maps::create(plan).map_err(call("making a map"))?;
     let netns = sys::process::netns_cookie().map_err(call("asking for the network namespace's number"))?;
-    let loaded = generate(plan, &maps, netns)?.into_iter().map(load).collect::<Result<Vec<_>, Error>>()?;
-    for (index, (hook, program)) in loaded.iter().enumerate() {
-        if let Err(error) = bpf::attach(*hook, &cgroup, program) {
-            for (hook, program) in &loaded[..index] {
+    let loaded = generate(plan, &maps, netns)?.iter().map(load).collect::<Result<Vec<_>, Error>>()?;
+    let mut attached = Vec::new();
+    for (hook, program) in loaded.iter().flat_map(|(hooks, program)| hooks.iter().map(move |hook| (*hook, program))) {
+        if let Err(error) = bpf::attach(hook, &cgroup, program) {
+            for (hook, program) in attached {
                 // The first error is the one to be told.
-                let _ = bpf::detach(*hook, &cgroup, program);
+                let _ = bpf::detach(hook, &cgroup, program);
             }
-            return Err(failed(*hook, "attaching the program", error));
+            return Err(failed(hook, "attaching the program", error));
         }
+        attached.push((hook, program));
     }
     Ok(maps)
 }
 
-fn load(program: Program) -> Result<(Hook, std::os::fd::OwnedFd), Error> {
-    let Program { hook, name, code } = program;
-    match bpf::load(hook, name, &code) {
-        Ok(loaded) => Ok((hook, loaded)),
-        Err(error) => Err(failed(hook, "loading the program", error)),
-    }
+fn load(program: &Program) -> Result<(&'static [Hook], OwnedFd), Error> {
+    let hook = program.hooks[0];
+    let loaded = bpf::load(hook, program.name, &program.code);
+    loaded.map(|loaded| (program.hooks, loaded)).map_err(|error| failed(hook, "loading the program", error))
 }
 
 fn failed(hook: Hook, action: &'static str, error: io::Error) -> Error {

@@ -1,7 +1,6 @@
 //! Host networking without its limits: published ports, policy, diagnosis, counters and a guard for containers that share
 //! the host's network namespace, all by programs on the container's cgroup; and the answer to "who holds this port?".
 
-pub mod assembler;
 pub mod attach;
 pub mod config;
 mod container;

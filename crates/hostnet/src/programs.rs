@@ -17,22 +17,21 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use sys::bpf::{self, Hook, Instruction, Map};
+use sys::bpf::{self, Assembler, AssemblyError, Hook, Instruction, Map, Register};
 
-pub use attempts::{Attempt, Event, events};
+pub use attempts::{Attempt, Attempts};
 pub use auto::moved_port;
 pub use counters::{Counters, Traffic};
 
-use crate::assembler::{Assembler, AssemblyError};
 use crate::plan::NetPlan;
 use crate::rules::Protocol;
-use socket::{Direction, Family, SocketProgram};
+use socket::{CONTEXT, Direction, Family, SocketProgram};
 
-/// A program for a hook.
+/// A program for a hook, or for several of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// Where it is attached.
-    pub hook: Hook,
+    /// Where it is attached; it is loaded for the first one.
+    pub hooks: &'static [Hook],
     /// The name that `bpftool prog` shows.
     pub name: &'static str,
     /// Its instructions.
@@ -47,7 +46,7 @@ pub struct Maps {
     /// Where `publish=auto` has put ports.
     pub moved: Option<Map>,
     /// What the diagnosis is told.
-    pub attempts: Option<Map>,
+    pub attempts: Option<Attempts>,
 }
 
 impl Maps {
@@ -59,7 +58,7 @@ impl Maps {
         Ok(Maps {
             counters: plan.counters.then(counters::map).transpose()?,
             moved: plan.publish.auto.then(auto::map).transpose()?,
-            attempts: plan.diagnose.then(attempts::map).transpose()?,
+            attempts: plan.diagnose.then(Attempts::create).transpose()?,
         })
     }
 }
@@ -70,44 +69,43 @@ impl Maps {
 /// Too many rules.
 pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>, AssemblyError> {
     let mut programs = Vec::new();
-    let mut add = |hook, name, code: Result<Vec<Instruction>, AssemblyError>| {
-        programs.push(Program { hook, name, code: code? });
+    let mut add = |hooks, name, code: Result<Vec<Instruction>, AssemblyError>| {
+        programs.push(Program { hooks, name, code: code? });
         Ok(())
     };
     let socket = |family| SocketProgram::new(family, netns);
     if publishes(plan) || plan.address.is_some() || plan.allow_bind.is_some() || plan.low_ports || plan.diagnose {
-        add(Hook::Bind4, "ls_bind4", bind(plan, maps, socket(Family::V4)))?;
-        add(Hook::Bind6, "ls_bind6", bind(plan, maps, socket(Family::V6)))?;
+        add(&[Hook::Bind4], "ls_bind4", bind(plan, maps, socket(Family::V4)))?;
+        add(&[Hook::Bind6], "ls_bind6", bind(plan, maps, socket(Family::V6)))?;
     }
     if publishes(plan) || plan.address.is_some() || plan.allow_connect.is_some() {
-        add(Hook::Connect4, "ls_connect4", connect(plan, maps, socket(Family::V4), true))?;
-        add(Hook::Connect6, "ls_connect6", connect(plan, maps, socket(Family::V6), true))?;
+        add(&[Hook::Connect4], "ls_connect4", connect(plan, maps, socket(Family::V4), true))?;
+        add(&[Hook::Connect6], "ls_connect6", connect(plan, maps, socket(Family::V6), true))?;
     }
     // These hooks are of UDP alone.
     if publishes_udp(plan) || plan.address.is_some() || plan.allow_connect.is_some() {
-        add(Hook::SendMsg4, "ls_sendmsg4", connect(plan, maps, socket(Family::V4), false))?;
-        add(Hook::SendMsg6, "ls_sendmsg6", connect(plan, maps, socket(Family::V6), false))?;
+        add(&[Hook::SendMsg4], "ls_sendmsg4", connect(plan, maps, socket(Family::V4), false))?;
+        add(&[Hook::SendMsg6], "ls_sendmsg6", connect(plan, maps, socket(Family::V6), false))?;
     }
     if publishes(plan) {
-        add(Hook::GetSockName4, "ls_sockname4", show_own(plan, maps, socket(Family::V4)))?;
-        add(Hook::GetSockName6, "ls_sockname6", show_own(plan, maps, socket(Family::V6)))?;
-        add(Hook::GetPeerName4, "ls_peername4", show_other(plan, maps, socket(Family::V4)))?;
-        add(Hook::GetPeerName6, "ls_peername6", show_other(plan, maps, socket(Family::V6)))?;
+        add(&[Hook::GetSockName4], "ls_sockname4", show_own(plan, maps, socket(Family::V4)))?;
+        add(&[Hook::GetSockName6], "ls_sockname6", show_own(plan, maps, socket(Family::V6)))?;
+        add(&[Hook::GetPeerName4], "ls_peername4", show_other(plan, maps, socket(Family::V4)))?;
+        add(&[Hook::GetPeerName6], "ls_peername6", show_other(plan, maps, socket(Family::V6)))?;
     }
     if publishes_udp(plan) {
-        add(Hook::RecvMsg4, "ls_recvmsg4", show_other(plan, maps, socket(Family::V4)))?;
-        add(Hook::RecvMsg6, "ls_recvmsg6", show_other(plan, maps, socket(Family::V6)))?;
+        add(&[Hook::RecvMsg4], "ls_recvmsg4", show_other(plan, maps, socket(Family::V4)))?;
+        add(&[Hook::RecvMsg6], "ls_recvmsg6", show_other(plan, maps, socket(Family::V6)))?;
     }
     if maps.moved.is_some() || maps.attempts.is_some() {
-        add(Hook::PostBind4, "ls_bound4", bound(maps, netns))?;
-        add(Hook::PostBind6, "ls_bound6", bound(maps, netns))?;
+        add(&[Hook::PostBind4], "ls_bound4", bound(maps, netns))?;
+        add(&[Hook::PostBind6], "ls_bound6", bound(maps, netns))?;
     }
     if let Some(map) = &maps.counters {
-        add(Hook::Ingress, "ls_received", counters::program(map, counters::RECEIVED))?;
-        add(Hook::Egress, "ls_sent", counters::program(map, counters::SENT))?;
+        add(&[Hook::Ingress, Hook::Egress], "ls_traffic", counters::program(map))?;
     }
     if plan.guard {
-        add(Hook::Sysctl, "ls_guard", guard::program())?;
+        add(&[Hook::Sysctl], "ls_guard", guard::program())?;
     }
     Ok(programs)
 }
@@ -132,8 +130,8 @@ fn bind(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<I
         address::confine_bind(&mut program, addresses);
     }
     publish::bind(&mut program, &plan.publish, maps.moved.as_ref());
-    if let Some(map) = &maps.attempts {
-        attempts::attempt(&mut program, map);
+    if let Some(maps) = &maps.attempts {
+        attempts::attempt(&mut program, maps);
     }
     program.finish_bind(plan.low_ports)
 }
@@ -142,12 +140,13 @@ fn bind(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<I
 fn bound(maps: &Maps, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
     let mut asm = Assembler::default();
     let pass = asm.label();
-    socket::leave_other_namespaces(&mut asm, netns, pass);
+    asm.copy(CONTEXT, Register::R1);
     if let Some(map) = &maps.moved {
+        socket::leave_other_namespaces(&mut asm, netns, pass);
         auto::learn(&mut asm, map);
     }
-    if let Some(map) = &maps.attempts {
-        attempts::bound(&mut asm, map);
+    if let Some(maps) = &maps.attempts {
+        attempts::bound(&mut asm, maps);
     }
     asm.place(pass);
     asm.answer(1);

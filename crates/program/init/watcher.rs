@@ -7,11 +7,12 @@
 //!
 //! | number | what |
 //! |---|---|
-//! | 0 | the ring buffer where the container's programs report (`hostnet::programs::Event` has the records) |
+//! | 0 | the table of attempts to bind a port that have not succeeded (`hostnet::programs::Attempt`) |
 //! | 1 | a file that remembers what has been said |
 //! | 2 | the container's standard error |
 //! | 3 | the pidfd of the container's first process, whose end is the watcher's |
 //! | 4 | the runtime's executable |
+//! | 5 | the doorbell, a ring buffer that gets a record when there is an attempt while the watcher sleeps |
 //!
 //! Its arguments are the size of a page, which is that of the ring buffer too, and the runtime's arguments from its name on.
 
@@ -27,15 +28,16 @@ mod arch;
 mod linux;
 mod memory;
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arch::{call, nr};
 
 crate::start_with!("start");
 
-const RING: i32 = 0;
+const TABLE: i32 = 0;
 const CONTAINER: i32 = 3;
 const RUNTIME: i32 = 4;
+const DOORBELL: i32 = 5;
 
 /// Between an attempt and its success there is nothing but the kernel's own work: after this many milliseconds an attempt
 /// without success has failed.
@@ -50,8 +52,8 @@ unsafe extern "C" fn start(stack: *const usize) -> ! {
     // SAFETY: the runtime starts the watcher with its name, a number, and the words of a command.
     let (page, command) = unsafe { (memory::number(*stack.add(2)), stack.add(3)) };
     detach();
-    if let Ok(ring) = Ring::map(page) {
-        watch(&ring, command);
+    if let (Ok(table), Ok(doorbell)) = (Table::map(page), Doorbell::map(page)) {
+        watch(&table, &doorbell, command);
     }
     linux::exit(0)
 }
@@ -61,7 +63,7 @@ fn detach() {
     const PR_SET_DUMPABLE: u32 = 4;
     const PR_SET_NAME: u32 = 15;
     // SAFETY: plain numbers.
-    let _ = unsafe { call(nr::CLOSE_RANGE, [RUNTIME as usize + 1, u32::MAX as usize, 0, 0, 0, 0]) };
+    let _ = unsafe { call(nr::CLOSE_RANGE, [DOORBELL as usize + 1, u32::MAX as usize, 0, 0, 0, 0]) };
     let _ = linux::close_on_exec_from(CONTAINER as u32);
     let _ = linux::prctl(PR_SET_DUMPABLE, [0; 4]);
     let _ = linux::prctl(PR_SET_NAME, [c"lightship-watch".as_ptr() as usize, 0, 0, 0]);
@@ -70,24 +72,27 @@ fn detach() {
     let _ = linux::chdir(c"/");
 }
 
-fn watch(ring: &Ring, command: *const usize) {
+fn watch(table: &Table, doorbell: &Doorbell, command: *const usize) {
     let mut pause = SETTLED;
     loop {
-        let waiting = wait([CONTAINER, RING], None);
-        let ended = wait([CONTAINER, -1], Some(pause)) || !waiting;
-        let seen = ring.end();
-        if ring.has_failure(seen) {
+        table.fall_asleep();
+        // Before that nobody rang.
+        let called = table.has_attempt() || wait([CONTAINER, DOORBELL], None);
+        doorbell.silence();
+        let ended = wait([CONTAINER, -1], Some(pause)) || !called;
+        let failed = table.attempts();
+        if failed.iter().any(|socket| *socket != 0) {
             explain(command);
+            table.strike_out(&failed);
             pause = (pause * 2).min(LONGEST);
         }
-        ring.consume(seen);
         if ended {
             return;
         }
     }
 }
 
-/// Has the runtime read the ring buffer and say what it knows. It has this process's first three descriptors.
+/// Has the runtime read the table and say what it knows. It has this process's first three descriptors.
 fn explain(command: *const usize) {
     match linux::fork() {
         Ok(None) => {
@@ -119,107 +124,69 @@ fn wait(descriptors: [i32; 2], milliseconds: Option<u64>) -> bool {
     unsafe { call(nr::PPOLL, [requests.as_mut_ptr() as usize, 2, time, 0, 0, 0]) }.is_ok_and(|ready| ready > 0)
 }
 
-/// The ring buffer as the kernel shows it: a page with the reader's position, one with the writers', and the data twice in a row
-/// (Documentation/bpf/ringbuf.rst). A record has a head of a length and a page number, four bytes each, and begins at a multiple
-/// of eight.
-struct Ring {
-    consumer: *const AtomicUsize,
-    producer: *const AtomicUsize,
-    data: *const u8,
-    size: usize,
+const PROT_READ: usize = 1;
+const PROT_WRITE: usize = 2;
+
+fn map(descriptor: i32, size: usize, protection: usize, at: usize) -> linux::Answer<usize> {
+    const MAP_SHARED: usize = 1;
+    // SAFETY: a new mapping at an address of the kernel's choice disturbs nothing.
+    unsafe { call(nr::MMAP, [0, size, protection, MAP_SHARED, descriptor as usize, at]) }
 }
 
-impl Ring {
-    const HEAD: usize = 8;
-    const BUSY: u32 = 1 << 31;
-    const DISCARDED: u32 = 1 << 30;
-    /// A record that is no longer than a socket's number tells that this socket has been bound.
-    const SUCCESS: usize = 8;
+/// The table as `hostnet::programs::attempts` lays it out, which the container's programs write at the same time.
+struct Table(&'static [[AtomicU64; Table::ROW]; Table::ROWS + 1]);
 
-    fn map(page: usize) -> linux::Answer<Ring> {
-        const PROT_READ: usize = 1;
-        const PROT_WRITE: usize = 2;
-        const MAP_SHARED: usize = 1;
-        let map = |size: usize, protection: usize, at: usize| {
-            // SAFETY: a new mapping at an address of the kernel's choice disturbs nothing.
-            unsafe { call(nr::MMAP, [0, size, protection, MAP_SHARED, RING as usize, at]) }
-        };
-        let consumer = map(page, PROT_READ | PROT_WRITE, 0)?;
-        let producer = map(page * 3, PROT_READ, page)?;
-        let data = (producer + page) as *const u8;
-        Ok(Ring {
-            consumer: consumer as *const AtomicUsize,
-            producer: producer as *const AtomicUsize,
-            data,
-            size: page,
-        })
+impl Table {
+    const ROWS: usize = 64;
+    /// In words of eight bytes. The first one is the socket's number, 0 in an empty row.
+    const ROW: usize = 4;
+
+    fn map(page: usize) -> linux::Answer<Table> {
+        let start = map(TABLE, page, PROT_READ | PROT_WRITE, 0)?;
+        // SAFETY: the table is in the page that was mapped, which is never unmapped, and all of it is written atomically.
+        Ok(Table(unsafe { &*(start as *const _) }))
     }
 
-    /// The end of what has been written.
-    fn end(&self) -> usize {
-        // SAFETY: the page is mapped, and begins with the position, which the kernel writes atomically.
-        let written = unsafe { &*self.producer }.load(Ordering::Acquire);
-        let mut at = self.consumer().load(Ordering::Acquire);
-        while let Some((_, _, next)) = self.record(at, written) {
-            at = next;
+    /// From here on an attempt rings.
+    fn fall_asleep(&self) {
+        self.0[Table::ROWS][0].store(1, Ordering::SeqCst);
+    }
+
+    fn has_attempt(&self) -> bool {
+        self.attempts().iter().any(|socket| *socket != 0)
+    }
+
+    /// The numbers of the sockets in the rows.
+    fn attempts(&self) -> [u64; Table::ROWS] {
+        core::array::from_fn(|row| self.0[row][0].load(Ordering::SeqCst))
+    }
+
+    /// Empties the rows that have these sockets still.
+    fn strike_out(&self, sockets: &[u64; Table::ROWS]) {
+        for (row, socket) in self.0.iter().zip(sockets) {
+            let _ = row[0].compare_exchange(*socket, 0, Ordering::SeqCst, Ordering::SeqCst);
         }
-        at
+    }
+}
+
+/// The doorbell as the kernel shows it: a page with the reader's position, and one with the writers'
+/// (Documentation/bpf/ringbuf.rst).
+struct Doorbell {
+    consumer: &'static AtomicUsize,
+    producer: &'static AtomicUsize,
+}
+
+impl Doorbell {
+    fn map(page: usize) -> linux::Answer<Doorbell> {
+        let consumer = map(DOORBELL, page, PROT_READ | PROT_WRITE, 0)? as *const AtomicUsize;
+        let producer = map(DOORBELL, page, PROT_READ, page)? as *const AtomicUsize;
+        // SAFETY: both pages are mapped for good, and begin with a position that the kernel writes atomically.
+        Ok(unsafe { Doorbell { consumer: &*consumer, producer: &*producer } })
     }
 
-    fn consumer(&self) -> &AtomicUsize {
-        // SAFETY: the page is mapped writable, and begins with the position.
-        unsafe { &*self.consumer }
-    }
-
-    /// Whether there is an attempt up to `end` that is not followed by the success of the same socket, as in
-    /// `hostnet::diagnosis::failed`.
-    fn has_failure(&self, end: usize) -> bool {
-        let mut at = self.consumer().load(Ordering::Acquire);
-        while let Some((length, socket, next)) = self.record(at, end) {
-            if length > Ring::SUCCESS && !self.succeeds(socket, next, end) {
-                return true;
-            }
-            at = next;
-        }
-        false
-    }
-
-    /// Whether what is next of a socket is its success.
-    fn succeeds(&self, wanted: u64, mut at: usize, end: usize) -> bool {
-        while let Some((length, socket, next)) = self.record(at, end) {
-            if socket == wanted {
-                return length == Ring::SUCCESS;
-            }
-            at = next;
-        }
-        false
-    }
-
-    /// The length of a record (0 for one that was given up), the socket's number, and where the next one is.
-    fn record(&self, at: usize, end: usize) -> Option<(usize, u64, usize)> {
-        if at >= end {
-            return None;
-        }
-        let start = at & (self.size - 1);
-        // SAFETY: a position below the writers' is that of a record, so both words are inside of the two copies of the data,
-        // and aligned as positions are multiples of eight. The kernel does not write there before the reader has moved on.
-        let (head, socket) = unsafe {
-            let head = &*self.data.add(start).cast::<AtomicU32>();
-            (head.load(Ordering::Acquire), self.data.add(start + Ring::HEAD).cast::<u64>())
-        };
-        if head & Ring::BUSY != 0 {
-            return None;
-        }
-        let length = (head & !Ring::DISCARDED) as usize;
-        let next = at + (Ring::HEAD + length).next_multiple_of(8);
-        let length = if head & Ring::DISCARDED == 0 { length } else { 0 };
-        // SAFETY: as above.
-        Some((length, unsafe { socket.read() }, next))
-    }
-
-    /// Goes on to `end`, unless the runtime has read further already.
-    fn consume(&self, end: usize) {
-        self.consumer().fetch_max(end, Ordering::AcqRel);
+    /// What has rung so far is heard.
+    fn silence(&self) {
+        self.consumer.store(self.producer.load(Ordering::Acquire), Ordering::Release);
     }
 }
 

@@ -1,13 +1,13 @@
-//! bpf(2) for programs attached to cgroups: load, attach, list, try; and the maps they work with.
+//! bpf(2) for programs attached to cgroups: put together, load, attach, list, try; and the maps they work with.
 
+mod assembler;
 mod map;
-mod ring;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-pub use map::{Map, MapKind, possible_cpus};
-pub use ring::{RingBuffer, page_size};
+pub use assembler::{Assembler, AssemblyError, Field, Helper, If, Label, Register, Width, opcode};
+pub use map::{Map, MapKind, page_size, possible_cpus};
 
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;

@@ -1,7 +1,7 @@
 //! `lightship diagnose`: run by the watcher of a container in the host's network when a bind(2) of the container has failed.
 //!
-//! Its standard input is the ring buffer where the container's programs report, its standard output a file that remembers what
-//! has been said, and its standard error that of the container.
+//! Its standard input is the table of the container's attempts that have not succeeded, its standard output a file that remembers
+//! what has been said, and its standard error that of the container.
 
 use clap::{ArgMatches, Command};
 use rustix::io::{pread, write};

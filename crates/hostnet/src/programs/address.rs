@@ -1,9 +1,9 @@
 //! Confinement to one address: what the container binds everywhere is bound there alone, and `localhost` leads there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use sys::bpf::{If, Label};
 
 use super::socket::{ADDRESS, SocketProgram};
-use crate::assembler::{If, Label};
 use crate::rules::Addresses;
 
 /// bind(2): all addresses and loopback ones become the container's own; its own stay; others it does not have. Without an IPv6

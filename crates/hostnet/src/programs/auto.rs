@@ -8,22 +8,21 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 
-use sys::bpf::{Hook, Map, MapKind};
+use sys::bpf::{Assembler, Field, Helper, Hook, If, Label, Map, MapKind, Register, Width};
 
 use super::find_map;
 use super::socket::{ADDRESS, CONTEXT, Direction, Family, PORT, PROTOCOL, SCRATCH, STACK, SocketProgram, UDP};
-use crate::assembler::{Assembler, Field, Helper, If, Label, Register, Width};
 use crate::rules::Protocol;
 
 /// How many ports of one container can have been moved, both ways counted.
 const ENTRIES: u32 = 512;
 
 /// On the stack, below what the diagnosis has there: the key of the map, which is a protocol and a port,
-const KEY: i16 = -56;
+const KEY: i16 = -16;
 /// its value, the other port,
-const VALUE: i16 = -60;
+const VALUE: i16 = -20;
 /// and the addresses and ports to look up: source and destination address, source and destination port.
-const TUPLE: i16 = -104;
+const TUPLE: i16 = -64;
 
 /// Added to the protocol in a key that leads from the host's port to the container's.
 const BACK: i32 = 1 << 8;
@@ -154,7 +153,7 @@ fn store_tuple_v6(program: &mut SocketProgram, address: Option<Ipv6Addr>) {
 fn store_ports(program: &mut SocketProgram, at: i16) {
     let asm = &mut program.asm;
     asm.copy(SCRATCH, PORT);
-    asm.swap16(SCRATCH);
+    asm.swap(SCRATCH, 16);
     asm.store_number(Width::Half, STACK, at, 0);
     asm.store(Width::Half, STACK, at + 2, SCRATCH);
 }
@@ -170,11 +169,11 @@ fn look_up_tuple(program: &mut SocketProgram, size: i32, taken: Label) {
     asm.set(Register::R5, 0);
     asm.jump_if(PROTOCOL, If::Equal, UDP, udp);
     asm.call(Helper::LookupTcp);
-    asm.jump_if_null(Register::R0, none);
+    asm.jump_if_zero(Register::R0, If::Equal, none);
     asm.jump(found);
     asm.place(udp);
     asm.call(Helper::LookupUdp);
-    asm.jump_if_null(Register::R0, none);
+    asm.jump_if_zero(Register::R0, If::Equal, none);
     asm.place(found);
     asm.copy(Register::R1, Register::R0);
     asm.call(Helper::Release);
@@ -195,7 +194,7 @@ fn look_key_up(asm: &mut Assembler, map: &Map, none: Label) {
     asm.set_map(Register::R1, map);
     point(asm, Register::R2, KEY);
     asm.call(Helper::MapLookup);
-    asm.jump_if_null(Register::R0, none);
+    asm.jump_if_zero(Register::R0, If::Equal, none);
 }
 
 fn store_value(asm: &mut Assembler, map: &Map, value: Register) {

@@ -4,14 +4,13 @@ use std::io;
 use std::os::fd::AsFd;
 
 use serde::Serialize;
-use sys::bpf::{Hook, Instruction, Map, MapKind};
+use sys::bpf::{Assembler, AssemblyError, Field, Helper, Hook, If, Instruction, Map, MapKind, Register, Width};
 
 use super::find_map;
-use crate::assembler::{Assembler, AssemblyError, Field, Helper, Register, Width};
 
 /// The keys of the map.
-pub(super) const RECEIVED: i32 = 0;
-pub(super) const SENT: i32 = 1;
+const SENT: i32 = 0;
+const RECEIVED: i32 = 1;
 
 const MAP: &str = "ls_traffic";
 /// A value: bytes, packets.
@@ -60,20 +59,25 @@ pub(super) fn map() -> io::Result<Map> {
     Map::create(MapKind::PerCpuArray, MAP, 4, VALUE_SIZE as u32, 2)
 }
 
-/// Counts a packet that goes one way, and lets it pass.
-pub(super) fn program(map: &Map, way: i32) -> Result<Vec<Instruction>, AssemblyError> {
-    /// `struct __sk_buff`
+/// Counts a packet, either way, and lets it pass.
+pub(super) fn program(map: &Map) -> Result<Vec<Instruction>, AssemblyError> {
+    /// `struct __sk_buff`: the length in bytes, and the number of the interface that it came in by, 0 for one that is sent.
     const LENGTH: Field = Field::word(0);
+    const CAME_BY: Field = Field::word(36);
     const KEY: i16 = -4;
     let mut asm = Assembler::default();
     let pass = asm.label();
     asm.copy(Register::R6, Register::R1);
-    asm.store_number(Width::Word, Register::R10, KEY, way);
+    asm.load_field(Register::R2, Register::R6, CAME_BY);
+    // 1 unless it is 0: without a branch, which the verifier would follow twice.
+    asm.negate(Register::R2);
+    asm.shift_right(Register::R2, 63);
+    asm.store(Width::Word, Register::R10, KEY, Register::R2);
     asm.set_map(Register::R1, map);
     asm.copy(Register::R2, Register::R10);
     asm.add(Register::R2, KEY.into());
     asm.call(Helper::MapLookup);
-    asm.jump_if_null(Register::R0, pass);
+    asm.jump_if_zero(Register::R0, If::Equal, pass);
     // A packet received can interrupt one that is being sent, on the same CPU.
     asm.load_field(Register::R1, Register::R6, LENGTH);
     asm.add_atomically(Register::R0, 0, Register::R1);

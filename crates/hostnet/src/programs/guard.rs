@@ -1,9 +1,7 @@
 //! The guard: a container that shares the host's network may read its settings and not write them, whatever capabilities and
 //! mounts it has.
 
-use sys::bpf::Instruction;
-
-use crate::assembler::{Assembler, AssemblyError, Field, Helper, If, Register, Width};
+use sys::bpf::{Assembler, AssemblyError, Field, Helper, If, Instruction, Register, Width};
 
 /// Refuses to write any sysctl below `net`, with EPERM. It holds for all network namespaces that the container's processes are
 /// in, as the context does not tell which one is meant.

@@ -3,10 +3,10 @@
 //! The lists are about ports and addresses as the container names them, before anything is translated.
 
 use std::net::IpAddr;
+use sys::bpf::{If, Label};
 
 use super::search;
 use super::socket::{PORT, SocketProgram, concerns};
-use crate::assembler::{If, Label};
 use crate::rules::{AllowedBind, AllowedConnect, Network, PortRange, Protocol, merged};
 
 /// Goes on if the port may be bound. Port 0, "any free one", always may: resolvers bind it before they ask.

@@ -5,12 +5,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sys::bpf::Map;
+use sys::bpf::{If, Label, Map};
 
 use super::auto;
 use super::search;
 use super::socket::{ADDRESS, Direction, Family, LOOPBACK, PORT, SocketProgram};
-use crate::assembler::{If, Label};
 use crate::rules::{Network, PortRange, Protocol, Publish, Published};
 
 /// Moves the port that is bound, and confines it to its rule's address.
@@ -18,7 +17,8 @@ pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option
     if publish.rules.is_empty() && moved.is_none() {
         return;
     }
-    let (done, unpublished) = (program.asm.label(), program.asm.label());
+    let (done, end) = (program.asm.label(), program.asm.label());
+    let unpublished = if moved.is_some() { program.asm.label() } else { end };
     // A rule's address is that of its published port alone.
     let mut addresses: Vec<(IpAddr, Label)> = Vec::new();
     for rule in &publish.rules {
@@ -26,19 +26,20 @@ pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option
             addresses.push((address, program.asm.label()));
         }
     }
-    translate(program, publish, Direction::ToHost, done, unpublished, |rule| {
+    translate(program, publish, Direction::ToHost, end, unpublished, |rule| {
         addresses.iter().find(|(address, _)| rule.address == Some(*address)).map_or(done, |(_, label)| *label)
     });
     for (address, label) in addresses {
         program.asm.place(label);
         replace_wildcard(program, address, done);
     }
-    program.asm.place(unpublished);
     if let Some(map) = moved {
+        program.asm.place(unpublished);
         auto::choose(program, map);
     }
     program.asm.place(done);
     program.store_port();
+    program.asm.place(end);
 }
 
 /// Translates the port of another side, if that is the container itself.
@@ -52,42 +53,53 @@ pub(super) fn other_side(
     let other = program.asm.label();
     let single = |address: &IpAddr| Network { address: *address, prefix: if address.is_ipv4() { 32 } else { 128 } };
     let networks: Vec<Network> = LOOPBACK.into_iter().chain(own.iter().map(single)).collect();
+    // The port first, which is another one most of the time.
+    translate_known(program, publish, moved, direction, other);
     program.unless_in(&networks, other);
-    translate_known(program, publish, moved, direction);
+    program.store_port();
     program.asm.place(other);
 }
 
 /// Translates the container's own port back.
 pub(super) fn own_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Map>) {
-    translate_known(program, publish, moved, Direction::ToContainer);
+    let other = program.asm.label();
+    translate_known(program, publish, moved, Direction::ToContainer, other);
+    program.store_port();
+    program.asm.place(other);
 }
 
-/// Translates a port that is published, or that `auto` has moved.
-fn translate_known(program: &mut SocketProgram, publish: &Publish, moved: Option<&Map>, direction: Direction) {
-    let (done, unpublished) = (program.asm.label(), program.asm.label());
-    translate(program, publish, direction, done, unpublished, |_| done);
-    program.asm.place(unpublished);
+/// Translates [`PORT`] if it is published, or `auto` has moved it; else goes to `other`.
+fn translate_known(
+    program: &mut SocketProgram,
+    publish: &Publish,
+    moved: Option<&Map>,
+    direction: Direction,
+    other: Label,
+) {
+    let done = program.asm.label();
+    let unpublished = if moved.is_some() { program.asm.label() } else { other };
+    translate(program, publish, direction, other, unpublished, |_| done);
     if let Some(map) = moved {
-        auto::translate(program, map, direction, done);
+        program.asm.place(unpublished);
+        auto::translate(program, map, direction, other);
     }
     program.asm.place(done);
-    program.store_port();
 }
 
 /// Translates [`PORT`] by the rules and goes on at the label that `then` has for the rule, or at `unpublished` if there is none;
-/// with a protocol that has no ports at `done`.
+/// with a protocol that has no ports at `other`.
 fn translate(
     program: &mut SocketProgram,
     publish: &Publish,
     direction: Direction,
-    done: Label,
+    other: Label,
     unpublished: Label,
     then: impl Fn(&Published) -> Label,
 ) {
     let has_rules = |protocol| publish.rules.iter().any(|rule| rule.protocol == protocol);
     let protocols = [Protocol::Tcp, Protocol::Udp].map(|protocol| (protocol, program.asm.label()));
     let start = |(protocol, label)| if has_rules(protocol) { label } else { unpublished };
-    program.by_protocol(start(protocols[0]), start(protocols[1]), done);
+    program.by_protocol(start(protocols[0]), start(protocols[1]), other);
     for (protocol, start) in protocols.into_iter().filter(|(protocol, _)| has_rules(*protocol)) {
         program.asm.place(start);
         let rules = sorted(publish, protocol, direction);

@@ -1,7 +1,7 @@
 //! Looks a port up among ranges: a search by halves, so that a thousand rules cost ten comparisons.
 
-use crate::assembler::{Assembler, If, Label, Register};
 use crate::rules::PortRange;
+use sys::bpf::{Assembler, If, Label, Register};
 
 /// So few ranges are faster one after the other.
 const FEW: usize = 3;

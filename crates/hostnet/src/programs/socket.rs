@@ -2,9 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sys::bpf::Instruction;
+use sys::bpf::{Assembler, AssemblyError, Field, Helper, If, Instruction, Label, Register, Width};
 
-use crate::assembler::{Assembler, AssemblyError, Field, Helper, If, Label, Register};
 use crate::rules::{Network, Protocol};
 
 /// Where the context is kept.
@@ -13,7 +12,7 @@ pub(super) const CONTEXT: Register = Register::R6;
 pub(super) const PORT: Register = Register::R7;
 /// An IPv4 address in the host's order, once [`SocketProgram::load_address`] has found one.
 pub(super) const ADDRESS: Register = Register::R8;
-/// The protocol's number, [`TCP`] also for MPTCP.
+/// The low byte of the protocol's number: that of MPTCP, 262, is TCP's.
 pub(super) const PROTOCOL: Register = Register::R9;
 /// Lost at every call.
 pub(super) const SCRATCH: Register = Register::R1;
@@ -22,8 +21,9 @@ pub(super) const STACK: Register = Register::R10;
 
 pub(super) const TCP: u32 = 6;
 pub(super) const UDP: u32 = 17;
-const MPTCP: u32 = 262;
 
+/// The third word of an IPv6 address that stands for an IPv4 one, in the network's order.
+const MAPPED: u32 = 0xffff_u32.to_be();
 /// The error for an address that the container does not have (errno(3), EADDRNOTAVAIL).
 const EADDRNOTAVAIL: i32 = 99;
 
@@ -37,6 +37,11 @@ mod field {
     /// One of the four words of the IPv6 address.
     pub(super) const fn ip6(word: usize) -> Field {
         Field::word(8 + 4 * word as i16)
+    }
+
+    /// One of its two halves (Linux 5.3).
+    pub(super) const fn ip6_half(half: usize) -> Field {
+        Field::double(8 + 8 * half as i16)
     }
 }
 
@@ -74,12 +79,11 @@ impl SocketProgram {
     pub(super) fn new(family: Family, netns: u64) -> SocketProgram {
         let mut asm = Assembler::default();
         let (pass, deny, no_such_address) = (asm.label(), asm.label(), asm.label());
+        asm.copy(CONTEXT, Register::R1);
         leave_other_namespaces(&mut asm, netns, pass);
-        let known = asm.label();
         asm.load_field(PROTOCOL, CONTEXT, field::PROTOCOL);
-        asm.jump_if(PROTOCOL, If::Differs, MPTCP, known);
-        asm.set(PROTOCOL, TCP as i32);
-        asm.place(known);
+        // Not a comparison with MPTCP's number: the verifier would follow all that comes after it twice.
+        asm.and(PROTOCOL, 0xff);
         let mut program = SocketProgram { asm, family, pass, deny, no_such_address };
         program.load_port();
         program
@@ -110,21 +114,24 @@ impl SocketProgram {
 
     /// Goes on at `tcp` or `udp`, or for any other protocol at `other`.
     pub(super) fn by_protocol(&mut self, tcp: Label, udp: Label, other: Label) {
-        self.asm.jump_if(PROTOCOL, If::Equal, TCP, tcp);
-        self.asm.jump_if(PROTOCOL, If::Equal, UDP, udp);
+        for (number, label) in [(TCP, tcp), (UDP, udp)] {
+            if label != other {
+                self.asm.jump_if(PROTOCOL, If::Equal, number, label);
+            }
+        }
         self.asm.jump(other);
     }
 
     /// Puts the port of the call into [`PORT`].
     pub(super) fn load_port(&mut self) {
         self.asm.load_field(PORT, CONTEXT, field::PORT);
-        self.asm.swap16(PORT);
+        self.asm.swap(PORT, 16);
     }
 
     /// Makes [`PORT`] the port of the call.
     pub(super) fn store_port(&mut self) {
         self.asm.copy(SCRATCH, PORT);
-        self.asm.swap16(SCRATCH);
+        self.asm.swap(SCRATCH, 16);
         self.asm.store_field(CONTEXT, field::PORT, SCRATCH);
     }
 
@@ -138,13 +145,22 @@ impl SocketProgram {
         self.asm.load_field(to, CONTEXT, field::ip6(word));
     }
 
-    /// The same for any socket, with an IPv4 address as IPv6 writes it.
-    pub(super) fn load_as_ip6(&mut self, to: Register, word: usize) {
-        match (self.family, word) {
-            (Family::V6, _) => self.load_ip6(to, word),
-            (Family::V4, 0 | 1) => self.asm.set(to, 0),
-            (Family::V4, 2) => self.asm.set(to, i32::from_ne_bytes([0, 0, 0xff, 0xff])),
-            (Family::V4, _) => self.load_ip4(to),
+    /// Writes the address of any socket to memory as an IPv6 one, an IPv4 address as IPv6 writes it.
+    pub(super) fn write_as_ip6(&mut self, base: Register, at: i16, through: Register) {
+        let asm = &mut self.asm;
+        match self.family {
+            Family::V4 => {
+                asm.store_number(Width::Double, base, at, 0);
+                asm.store_number(Width::Word, base, at + 8, MAPPED as i32);
+                asm.load_field(through, CONTEXT, field::IP4);
+                asm.store(Width::Word, base, at + 12, through);
+            }
+            Family::V6 => {
+                for half in 0..2 {
+                    asm.load_field(through, CONTEXT, field::ip6_half(half));
+                    asm.store(Width::Double, base, at + 8 * half as i16, through);
+                }
+            }
         }
     }
 
@@ -154,17 +170,14 @@ impl SocketProgram {
         match self.family {
             Family::V4 => asm.load_field(ADDRESS, CONTEXT, field::IP4),
             Family::V6 => {
-                asm.load_field(SCRATCH, CONTEXT, field::ip6(0));
-                asm.load_field(ADDRESS, CONTEXT, field::ip6(1));
-                asm.or(SCRATCH, ADDRESS);
-                asm.jump_if(SCRATCH, If::Differs, 0, v6);
+                asm.load_field(SCRATCH, CONTEXT, field::ip6_half(0));
+                asm.jump_if_zero(SCRATCH, If::Differs, v6);
                 asm.load_field(SCRATCH, CONTEXT, field::ip6(2));
-                asm.swap32(SCRATCH);
-                asm.jump_if(SCRATCH, If::Differs, 0xffff, v6);
+                asm.jump_if(SCRATCH, If::Differs, MAPPED, v6);
                 asm.load_field(ADDRESS, CONTEXT, field::ip6(3));
             }
         }
-        asm.swap32(ADDRESS);
+        asm.swap(ADDRESS, 32);
     }
 
     /// Goes to `other` unless [`ADDRESS`] is in the network.
@@ -177,19 +190,25 @@ impl SocketProgram {
 
     /// Goes to `other` unless the context's address is in the network.
     pub(super) fn unless_v6(&mut self, address: Ipv6Addr, prefix: u8, other: Label) {
-        let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or_default();
-        let word = |bits: u128, index: usize| (bits >> (96 - 32 * index)) as u32;
-        for index in 0..4 {
-            let mask = word(mask, index);
-            if mask == 0 {
+        let bits = address.to_bits();
+        for (half, address) in [(bits >> 64) as u64, bits as u64].into_iter().enumerate() {
+            let prefix = u32::from(prefix).saturating_sub(64 * half as u32).min(64);
+            if prefix == 0 {
                 break;
             }
-            self.asm.load_field(SCRATCH, CONTEXT, field::ip6(index));
-            self.asm.swap32(SCRATCH);
-            if mask != u32::MAX {
-                self.asm.and(SCRATCH, mask);
+            let ignored = 64 - prefix;
+            self.asm.load_field(SCRATCH, CONTEXT, field::ip6_half(half));
+            self.asm.swap(SCRATCH, 64);
+            if ignored > 0 {
+                self.asm.shift_right(SCRATCH, ignored as i32);
             }
-            self.asm.jump_if(SCRATCH, If::Differs, word(address.to_bits(), index) & mask, other);
+            match address >> ignored {
+                0 => self.asm.jump_if_zero(SCRATCH, If::Differs, other),
+                address => {
+                    self.asm.set_wide(Register::R2, address);
+                    self.asm.jump_if_register(SCRATCH, If::Differs, Register::R2, other);
+                }
+            }
         }
     }
 
@@ -222,7 +241,10 @@ impl SocketProgram {
     /// Makes `address` the address of the call and goes on at `then`. An IPv4 socket cannot have an IPv6 one: the call fails.
     pub(super) fn store_address(&mut self, address: IpAddr, then: Label) {
         match (self.family, address) {
-            (Family::V4, IpAddr::V4(address)) => self.store_word(field::IP4, address.octets()),
+            (Family::V4, IpAddr::V4(address)) => {
+                self.asm.set(SCRATCH, i32::from_ne_bytes(address.octets()));
+                self.asm.store_field(CONTEXT, field::IP4, SCRATCH);
+            }
             (Family::V4, IpAddr::V6(_)) => self.asm.jump(self.no_such_address),
             (Family::V6, IpAddr::V4(address)) => self.store_v6(address.to_ipv6_mapped()),
             (Family::V6, IpAddr::V6(address)) => self.store_v6(address),
@@ -231,20 +253,16 @@ impl SocketProgram {
     }
 
     fn store_v6(&mut self, address: Ipv6Addr) {
-        for (index, word) in address.octets().chunks_exact(4).enumerate() {
-            self.store_word(field::ip6(index), [word[0], word[1], word[2], word[3]]);
+        let bits = address.to_bits();
+        for (half, bits) in [(bits >> 64) as u64, bits as u64].into_iter().enumerate() {
+            self.asm.set_wide(SCRATCH, bits.to_be());
+            self.asm.store_field(CONTEXT, field::ip6_half(half), SCRATCH);
         }
-    }
-
-    fn store_word(&mut self, field: Field, bytes: [u8; 4]) {
-        self.asm.set(SCRATCH, i32::from_ne_bytes(bytes));
-        self.asm.store_field(CONTEXT, field, SCRATCH);
     }
 }
 
-/// Keeps the context, and goes to `pass` if the socket is of another network namespace.
+/// Goes to `pass` if the socket is of another network namespace. The context is in R1 still.
 pub(super) fn leave_other_namespaces(asm: &mut Assembler, netns: u64, pass: Label) {
-    asm.copy(CONTEXT, Register::R1);
     asm.call(Helper::NetnsCookie);
     asm.set_wide(Register::R1, netns);
     asm.jump_if_register(Register::R0, If::Differs, Register::R1, pass);

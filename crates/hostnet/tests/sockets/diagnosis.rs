@@ -4,29 +4,31 @@ use std::fs::File;
 use std::net::{TcpListener, UdpSocket};
 
 use hostnet::NetPlan;
-use hostnet::programs::{Attempt, Event};
+use hostnet::programs::{Attempt, Attempts};
 use hostnet::rules::Protocol;
 
 use crate::contained::{ANY4, LOCAL6, contained, published};
 
 #[test]
-fn attempts_and_successes() {
+fn attempts_without_success() {
     let plan = NetPlan { diagnose: true, ..published(&[(28_151, 2151, Protocol::Tcp)]) };
-    contained("diagnosis::attempts_and_successes", &plan, |door| {
-        let _taken = TcpListener::bind((ANY4, 28_151)).unwrap();
+    contained("diagnosis::attempts_without_success", &plan, |door| {
+        let _taken = (TcpListener::bind((ANY4, 28_151)).unwrap(), UdpSocket::bind((LOCAL6, 2152)).unwrap());
         let cgroup = File::open(door.enter()).unwrap();
-        let mut events = hostnet::programs::events(&cgroup).unwrap().unwrap();
+        let maps = Attempts::find(&cgroup).unwrap().unwrap();
+        let attempts = || Attempt::read(&maps.table).unwrap();
+        // Those that succeed are struck out, and "any free port" was none.
+        let _bound = (TcpListener::bind((ANY4, 2153)).unwrap(), UdpSocket::bind((LOCAL6, 0)).unwrap());
+        assert_eq!(attempts(), []);
         assert!(TcpListener::bind((ANY4, 2151)).is_err());
-        let _other = UdpSocket::bind((LOCAL6, 2152)).unwrap();
-        let mut next = || Event::parse(&events.next_record().unwrap()).unwrap();
-        let Event::Attempt(failed) = next() else { panic!("the first event is an attempt") };
+        assert!(UdpSocket::bind((LOCAL6, 2152)).is_err());
+        let mut failed = attempts();
+        failed.sort_unstable_by_key(|attempt| attempt.inside_port);
+        let [tcp, udp] = &failed[..] else { panic!("{failed:?}") };
         let expected =
-            Attempt { socket: failed.socket, protocol: 6, inside_port: 2151, host_port: 28_151, address: ANY4.into() };
-        assert_eq!(failed, expected);
-        let Event::Attempt(second) = next() else { panic!("the failed socket was never bound") };
-        assert_eq!((second.protocol, second.inside_port, second.address), (17, 2152, LOCAL6.into()));
-        assert_ne!(second.socket, failed.socket);
-        assert_eq!(next(), Event::Bound(second.socket));
-        assert!(events.next_record().is_none());
+            Attempt { socket: tcp.socket, protocol: 6, inside_port: 2151, host_port: 28_151, address: ANY4.into() };
+        assert_eq!(*tcp, expected);
+        assert_eq!((udp.protocol, udp.inside_port, udp.host_port, udp.address), (17, 2152, 2152, LOCAL6.into()));
+        assert_ne!(udp.socket, tcp.socket);
     });
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 use hostnet::NetPlan;
+use hostnet::programs::Attempts;
 use program::WATCHER;
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -23,7 +24,7 @@ fn a_failure_is_explained_and_the_containers_end_is_the_watchers() {
     contained("watcher::a_failure_is_explained_and_the_containers_end_is_the_watchers", &plan, |door| {
         let _taken = TcpListener::bind((ANY4, 2161)).unwrap();
         let cgroup = File::open(door.enter()).unwrap();
-        let ring = hostnet::programs::events(&cgroup).unwrap().unwrap();
+        let attempts = Attempts::find(&cgroup).unwrap().unwrap();
         let mut container = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pidfd = pidfd_open(Pid::from_child(&container), PidfdFlags::empty()).unwrap();
         let (mut log, stderr) = std::io::pipe().unwrap();
@@ -32,7 +33,9 @@ fn a_failure_is_explained_and_the_containers_end_is_the_watchers() {
         let program = sealed("watcher", &[Raw::of(WATCHER)], true).unwrap();
         let page = std::ffi::CString::new(sys::bpf::page_size().to_string()).unwrap();
         let words = [c"watcher", &page, c"sh", c"-c", c"echo explained >&2"];
-        let descriptors = [ring.as_fd(), said.as_fd(), stderr.as_fd(), pidfd.as_fd(), shell.as_fd()];
+        let Attempts { table, doorbell } = &attempts;
+        let (stderr_fd, shell) = (stderr.as_fd(), shell.as_fd());
+        let descriptors = [table.as_fd(), said.as_fd(), stderr_fd, pidfd.as_fd(), shell, doorbell.as_fd()];
         let watcher = sys::companion::spawn(program.as_fd(), &words, &descriptors).unwrap();
         drop(stderr);
 
@@ -44,6 +47,7 @@ fn a_failure_is_explained_and_the_containers_end_is_the_watchers() {
         assert_eq!(&line, b"explained\n");
         assert!(private_memory(watcher) <= MEMORY, "{} KiB", private_memory(watcher));
 
+        // And struck out: nothing is left to be explained at the end.
         drop(container.stdin.take());
         let mut rest = String::new();
         log.read_to_string(&mut rest).unwrap();

@@ -10,6 +10,9 @@ const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_GET_FD_BY_ID: libc::c_int = 14;
 
+/// The values can be mapped into memory (BPF_F_MMAPABLE, Linux 5.5).
+const MAPPABLE: u32 = 1 << 10;
+
 /// What a map is (`enum bpf_map_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -20,7 +23,7 @@ pub enum MapKind {
     Array = 2,
     /// The same, with a value for every CPU.
     PerCpuArray = 6,
-    /// Events for a reader (Linux 5.8); its number of entries is its size in bytes.
+    /// Records for a reader, who can poll for them (Linux 5.8); its number of entries is its size in bytes.
     RingBuffer = 27,
 }
 
@@ -31,7 +34,6 @@ pub struct Map {
     kind: u32,
     key_size: usize,
     value_size: usize,
-    entries: u32,
     name: [u8; 16],
 }
 
@@ -75,18 +77,24 @@ impl Map {
     /// # Errors
     /// Those of bpf(2): `EPERM` without CAP_BPF, `EINVAL` for sizes that the kind cannot have.
     pub fn create(kind: MapKind, name: &str, key_size: u32, value_size: u32, entries: u32) -> io::Result<Map> {
-        let mut args = CreateArgs {
-            map_type: kind as u32,
-            key_size,
-            value_size,
-            max_entries: entries,
-            name: object_name(name),
-            ..CreateArgs::default()
-        };
+        Map::create_with(0, kind, name, [key_size, value_size, entries])
+    }
+
+    /// Makes an array of one value that can be mapped into memory, in whole pages.
+    ///
+    /// # Errors
+    /// As [`Map::create`].
+    pub fn create_mappable(name: &str, value_size: u32) -> io::Result<Map> {
+        Map::create_with(MAPPABLE, MapKind::Array, name, [4, value_size, 1])
+    }
+
+    fn create_with(flags: u32, kind: MapKind, name: &str, sizes: [u32; 3]) -> io::Result<Map> {
+        let [key_size, value_size, max_entries] = sizes;
+        let (map_type, name) = (kind as u32, object_name(name));
+        let mut args = CreateArgs { map_type, key_size, value_size, max_entries, flags, name, ..CreateArgs::default() };
         // SAFETY: the attributes are those of BPF_MAP_CREATE and hold no pointers.
         let fd = unsafe { bpf_fd(MAP_CREATE, &mut args) }?;
-        let (key_size, value_size) = (key_size as usize, value_size as usize);
-        Ok(Map { fd, kind: kind as u32, key_size, value_size, entries, name: args.name })
+        Ok(Map { fd, kind: map_type, key_size: key_size as usize, value_size: value_size as usize, name })
     }
 
     /// The map with an id.
@@ -109,25 +117,13 @@ impl Map {
         // SAFETY: `info` begins as the kernel's `struct bpf_map_info` and holds no pointers.
         unsafe { object_info(&fd, &mut info) }?;
         let (key_size, value_size) = (info.key_size as usize, info.value_size as usize);
-        Ok(Map { fd, kind: info.map_type, key_size, value_size, entries: info.max_entries, name: info.name })
+        Ok(Map { fd, kind: info.map_type, key_size, value_size, name: info.name })
     }
 
     /// The name that it was made with.
     #[must_use]
     pub fn name(&self) -> &[u8] {
         self.name.split(|&byte| byte == 0).next().unwrap_or_default()
-    }
-
-    /// Whether it is of this kind.
-    #[must_use]
-    pub fn is(&self, kind: MapKind) -> bool {
-        self.kind == kind as u32
-    }
-
-    /// How many entries it has at most.
-    #[must_use]
-    pub fn entries(&self) -> u32 {
-        self.entries
     }
 
     /// The value of a key; of a per-CPU map the values of all possible CPUs, each on a multiple of 8 bytes. `None` if there is
@@ -162,7 +158,7 @@ impl Map {
 
     /// What the kernel copies for one key: of a per-CPU map the values of all possible CPUs, each on 8 bytes.
     fn copied_size(&self) -> io::Result<usize> {
-        match self.is(MapKind::PerCpuArray) {
+        match self.kind == MapKind::PerCpuArray as u32 {
             true => Ok(self.value_size.next_multiple_of(8) * possible_cpus()?),
             false => Ok(self.value_size),
         }
@@ -180,6 +176,12 @@ impl AsFd for Map {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The size of a page of memory in bytes: the least that a ring buffer can have.
+pub fn page_size() -> usize {
+    // SAFETY: it only asks for a number, which every system has.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
 /// How many CPUs the kernel is prepared for, which is what per-CPU maps have values for.

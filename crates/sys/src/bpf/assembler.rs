@@ -1,15 +1,39 @@
 //! A small assembler for BPF: instructions by their meaning, jumps to labels, fields of contexts and helpers by name.
 //!
 //! Names follow the instruction set's own documentation (Documentation/bpf/standardization/instruction-set.rst). Arithmetic
-//! is on 64 bits; comparisons are on the low 32, as ports and addresses are all that is compared.
+//! is on 64 bits; comparisons with numbers are on the low 32, as ports, addresses and device numbers are all that is compared.
 
+use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
 
-use sys::bpf::{Instruction, Map};
+use super::{Instruction, Map};
 
-/// The instructions after which the next one does not follow.
-const JUMP: u8 = 0x05;
-const EXIT: u8 = 0x95;
+/// What an instruction does ([`Instruction::code`]): a [`Width`] is added to loads and stores, an [`If`] to conditional jumps.
+#[allow(missing_docs)]
+pub mod opcode {
+    pub const ADD: u8 = 0x07;
+    pub const AND: u8 = 0x54;
+    pub const ATOMIC: u8 = 0xdb;
+    pub const CALL: u8 = 0x85;
+    pub const COPY: u8 = 0xbf;
+    pub const EXIT: u8 = 0x95;
+    pub const JUMP: u8 = 0x05;
+    /// Compares 64 bits with a number.
+    pub const JUMP_IF_WIDE: u8 = 0x05;
+    /// Compares the low 32 bits with a number.
+    pub const JUMP_IF: u8 = 0x06;
+    /// Compares 64 bits with a register.
+    pub const JUMP_IF_REGISTER: u8 = 0x0d;
+    pub const LOAD: u8 = 0x61;
+    pub const NEGATE: u8 = 0x87;
+    pub const SET: u8 = 0xb7;
+    pub const SET_WIDE: u8 = 0x18;
+    pub const SHIFT_LEFT: u8 = 0x67;
+    pub const SHIFT_RIGHT: u8 = 0x77;
+    pub const STORE: u8 = 0x63;
+    pub const STORE_NUMBER: u8 = 0x62;
+    pub const SWAP: u8 = 0xdc;
+}
 
 /// A register. `R0` holds what a helper or the program answers, `R1` to `R5` are a helper's arguments and lost after it, `R6` to
 /// `R9` are kept, `R10` is the end of the stack.
@@ -49,8 +73,15 @@ pub struct Field {
 
 impl Field {
     /// A field of 4 bytes, at an offset in bytes.
+    #[must_use]
     pub const fn word(offset: i16) -> Field {
         Field { offset, width: Width::Word }
+    }
+
+    /// A field of 8 bytes, at an offset in bytes.
+    #[must_use]
+    pub const fn double(offset: i16) -> Field {
+        Field { offset, width: Width::Double }
     }
 }
 
@@ -88,6 +119,8 @@ pub enum If {
     Equal = 0x10,
     /// Greater or equal.
     AtLeast = 0x30,
+    /// Any of these bits is set.
+    AnyOf = 0x40,
     /// Less.
     Below = 0xa0,
     /// Not equal.
@@ -99,15 +132,27 @@ pub enum If {
 pub struct Label(usize);
 
 /// Why a program could not be put together. Both are mistakes of the generator or far too many rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AssemblyError {
     /// A jump leads to a label that was never placed.
-    #[error("a jump leads nowhere")]
     Unplaced,
     /// A jump is longer than 32,767 instructions.
-    #[error("the program is too long for its jumps: use fewer rules")]
     TooFar,
 }
+
+impl fmt::Display for AssemblyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AssemblyError::Unplaced => "a jump leads nowhere",
+            AssemblyError::TooFar => "the program is too long for its jumps: use fewer rules",
+        })
+    }
+}
+
+impl std::error::Error for AssemblyError {}
+
+/// Added to the code of an operation on numbers whose second operand is a register.
+const FROM_REGISTER: u8 = 0x08;
 
 /// A program in the making.
 #[derive(Debug, Default)]
@@ -133,55 +178,67 @@ impl Assembler {
 
     /// `to = from`
     pub fn copy(&mut self, to: Register, from: Register) {
-        self.push(0xbf, to, from, 0, 0);
+        self.push(opcode::COPY, to, from, 0, 0);
     }
 
     /// `to = number`
     pub fn set(&mut self, to: Register, number: i32) {
-        self.push(0xb7, to, Register::R0, 0, number);
+        self.push(opcode::SET, to, Register::R0, 0, number);
     }
 
     /// `to = number`, all 64 bits of it.
     pub fn set_wide(&mut self, to: Register, number: u64) {
-        self.push(0x18, to, Register::R0, 0, number as i32);
+        self.push(opcode::SET_WIDE, to, Register::R0, 0, number as i32);
         self.push(0, Register::R0, Register::R0, 0, (number >> 32) as i32);
     }
 
     /// `to = map`
     pub fn set_map(&mut self, to: Register, map: &Map) {
         // The pseudo source register says that the number is a descriptor (BPF_PSEUDO_MAP_FD).
-        self.push(0x18, to, Register::R1, 0, map.as_fd().as_raw_fd());
+        self.push(opcode::SET_WIDE, to, Register::R1, 0, map.as_fd().as_raw_fd());
         self.push(0, Register::R0, Register::R0, 0, 0);
+    }
+
+    /// `to = &value[offset]`, of the only value of an array, the offset in bytes (Linux 5.2).
+    pub fn set_map_value(&mut self, to: Register, map: &Map, offset: i32) {
+        // BPF_PSEUDO_MAP_VALUE
+        self.push(opcode::SET_WIDE, to, Register::R2, 0, map.as_fd().as_raw_fd());
+        self.push(0, Register::R0, Register::R0, 0, offset);
     }
 
     /// `to += number`
     pub fn add(&mut self, to: Register, number: i32) {
-        self.push(0x07, to, Register::R0, 0, number);
+        self.push(opcode::ADD, to, Register::R0, 0, number);
     }
 
-    /// `to |= from`
-    pub fn or(&mut self, to: Register, from: Register) {
-        self.push(0x4f, to, from, 0, 0);
+    /// `to += from`
+    pub fn add_register(&mut self, to: Register, from: Register) {
+        self.push(opcode::ADD | FROM_REGISTER, to, from, 0, 0);
+    }
+
+    /// `to = -to`
+    pub fn negate(&mut self, to: Register) {
+        self.push(opcode::NEGATE, to, Register::R0, 0, 0);
     }
 
     /// `to &= mask` on 32 bits.
     pub fn and(&mut self, to: Register, mask: u32) {
-        self.push(0x54, to, Register::R0, 0, mask as i32);
+        self.push(opcode::AND, to, Register::R0, 0, mask as i32);
+    }
+
+    /// `to <<= bits`
+    pub fn shift_left(&mut self, to: Register, bits: i32) {
+        self.push(opcode::SHIFT_LEFT, to, Register::R0, 0, bits);
     }
 
     /// `to >>= bits`
     pub fn shift_right(&mut self, to: Register, bits: i32) {
-        self.push(0x77, to, Register::R0, 0, bits);
+        self.push(opcode::SHIFT_RIGHT, to, Register::R0, 0, bits);
     }
 
-    /// Between the order of the network and the host's, on 16 bits.
-    pub fn swap16(&mut self, register: Register) {
-        self.push(0xdc, register, Register::R0, 0, 16);
-    }
-
-    /// Between the order of the network and the host's, on 32 bits.
-    pub fn swap32(&mut self, register: Register) {
-        self.push(0xdc, register, Register::R0, 0, 32);
+    /// Between the order of the network and the host's, on the low 16, 32 or all 64 bits.
+    pub fn swap(&mut self, register: Register, bits: i32) {
+        self.push(opcode::SWAP, register, Register::R0, 0, bits);
     }
 
     /// `to = context.field`
@@ -196,57 +253,64 @@ impl Assembler {
 
     /// `to = base[offset]`, the offset in bytes.
     pub fn load(&mut self, width: Width, to: Register, base: Register, offset: i16) {
-        self.push(0x61 | width as u8, to, base, offset, 0);
+        self.push(opcode::LOAD | width as u8, to, base, offset, 0);
     }
 
     /// `base[offset] = from`, the offset in bytes.
     pub fn store(&mut self, width: Width, base: Register, offset: i16, from: Register) {
-        self.push(0x63 | width as u8, base, from, offset, 0);
+        self.push(opcode::STORE | width as u8, base, from, offset, 0);
     }
 
     /// `base[offset] = number`, the offset in bytes.
     pub fn store_number(&mut self, width: Width, base: Register, offset: i16, number: i32) {
-        self.push(0x62 | width as u8, base, Register::R0, offset, number);
+        self.push(opcode::STORE_NUMBER | width as u8, base, Register::R0, offset, number);
     }
 
     /// `base[offset] += from`, 8 bytes, whatever interrupts it.
     pub fn add_atomically(&mut self, base: Register, offset: i16, from: Register) {
-        self.push(0xdb, base, from, offset, 0);
+        const ATOMIC_ADD: i32 = 0x00;
+        self.push(opcode::ATOMIC, base, from, offset, ATOMIC_ADD);
+    }
+
+    /// Exchanges `base[offset]`, 8 bytes, and the register, with everything before it done before (Linux 5.12).
+    pub fn exchange(&mut self, base: Register, offset: i16, register: Register) {
+        const ATOMIC_EXCHANGE: i32 = 0xe1;
+        self.push(opcode::ATOMIC, base, register, offset, ATOMIC_EXCHANGE);
     }
 
     /// `goto label`
     pub fn jump(&mut self, label: Label) {
         self.jumps.push((self.code.len(), label));
-        self.push(JUMP, Register::R0, Register::R0, 0, 0);
+        self.push(opcode::JUMP, Register::R0, Register::R0, 0, 0);
     }
 
     /// `if register … number goto label`, on 32 bits.
     pub fn jump_if(&mut self, register: Register, condition: If, number: u32, label: Label) {
         self.jumps.push((self.code.len(), label));
-        self.push(0x06 | condition as u8, register, Register::R0, 0, number as i32);
+        self.push(opcode::JUMP_IF | condition as u8, register, Register::R0, 0, number as i32);
     }
 
     /// `if register … other goto label`, on 64 bits.
     pub fn jump_if_register(&mut self, register: Register, condition: If, other: Register, label: Label) {
         self.jumps.push((self.code.len(), label));
-        self.push(0x0d | condition as u8, register, other, 0, 0);
+        self.push(opcode::JUMP_IF_REGISTER | condition as u8, register, other, 0, 0);
     }
 
-    /// `if pointer == NULL goto label`: only a comparison of all 64 bits convinces the verifier.
-    pub fn jump_if_null(&mut self, pointer: Register, label: Label) {
+    /// `if register … 0 goto label`, on 64 bits: the verifier accepts nothing less for a pointer.
+    pub fn jump_if_zero(&mut self, register: Register, condition: If, label: Label) {
         self.jumps.push((self.code.len(), label));
-        self.push(0x05 | If::Equal as u8, pointer, Register::R0, 0, 0);
+        self.push(opcode::JUMP_IF_WIDE | condition as u8, register, Register::R0, 0, 0);
     }
 
     /// `r0 = helper(r1, …)`
     pub fn call(&mut self, helper: Helper) {
-        self.push(0x85, Register::R0, Register::R0, 0, helper as i32);
+        self.push(opcode::CALL, Register::R0, Register::R0, 0, helper as i32);
     }
 
     /// Ends with `answer`.
     pub fn answer(&mut self, answer: i32) {
         self.set(Register::R0, answer);
-        self.push(EXIT, Register::R0, Register::R0, 0, 0);
+        self.push(opcode::EXIT, Register::R0, Register::R0, 0, 0);
     }
 
     /// The program, with its jumps measured and without what cannot be reached, which the verifier would not take.
@@ -293,7 +357,7 @@ fn reached(code: &[Instruction], targets: &[Option<usize>]) -> Vec<bool> {
                 break;
             }
             starts.extend(targets[at]);
-            if [JUMP, EXIT].contains(&code[at].code) {
+            if [opcode::JUMP, opcode::EXIT].contains(&code[at].code) {
                 break;
             }
         }
@@ -314,7 +378,7 @@ mod tests {
         let mut asm = Assembler::default();
         asm.copy(Register::R6, Register::R1);
         asm.load_field(Register::R7, Register::R6, Field::word(24));
-        asm.swap16(Register::R7);
+        asm.swap(Register::R7, 16);
         asm.store(Width::Double, Register::R10, -8, Register::R7);
         asm.call(Helper::NetnsCookie);
         asm.set_wide(Register::R2, 0x1_0000_0002);
