@@ -2,7 +2,7 @@
 //!
 //! Needs root and a cgroup v2 mount; a test that cannot run here says why and passes.
 #![allow(clippy::disallowed_methods, reason = "the holder has to be another process")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout)]
 
 use std::collections::HashMap;
 use std::fs;
