@@ -70,9 +70,10 @@ fn cpuset(stage: &Stage) {
 }
 
 fn pids_limit_is_felt(stage: &Stage) {
-    let container = sleeper(stage, &["--pids-limit", "5"]);
-    assert_eq!(value(container.pid(), "pids", "pids.max", "pids.max"), "5");
-    let output = container.exec_with(&[], &["sh", "-c", "for i in 1 2 3 4 5 6; do sleep 100 & done"]);
+    // Enough for the threads of a runtime that is written in Go.
+    let container = sleeper(stage, &["--pids-limit", "40"]);
+    assert_eq!(value(container.pid(), "pids", "pids.max", "pids.max"), "40");
+    let output = container.exec_with(&[], &["sh", "-c", "for i in $(seq 41); do sleep 100 & done"]);
     assert!(output.stderr.contains("can't fork"), "{output}");
 }
 
