@@ -21,6 +21,10 @@ use crate::{ContainerPlan, Error, HostFacts, Port, Runtime, watcher};
 /// CAP_NET_ADMIN and CAP_NET_RAW: with them the host's interfaces, routes and filters can be changed, and its packets read.
 pub(crate) const GUARDED_CAPABILITIES: u64 = 1 << 12 | 1 << 13;
 
+/// Why there is nothing to attach programs to.
+const NO_DIRECTORY: &str = "the container has no cgroup v2 directory of its own to put its settings in force on (mount a cgroup2 \
+                            hierarchy, and give the container a path in cgroupsPath that is not there yet)";
+
 /// What is decided for a container that shares the host's network.
 pub(crate) struct HostNetwork {
     settings: Vec<Setting>,
@@ -114,7 +118,13 @@ impl HostNetwork {
             attempts: maps.attempts,
         };
         let Some(directory) = directory(cgroup)? else {
-            return if essential.takes_programs() { Err(no_directory()) } else { Ok(attached(false, Maps::default())) };
+            if essential.takes_programs() {
+                return Err(Error::Other(format!("host networking: {NO_DIRECTORY}")));
+            }
+            if self.plan != essential {
+                log::warn!("without counters and diagnosis: {NO_DIRECTORY}");
+            }
+            return Ok(attached(false, Maps::default()));
         };
         // `ports` shows less without it.
         if let Err(error) = hostnet::published::note(&directory, &self.settings) {
@@ -233,12 +243,4 @@ fn directory(cgroup: &CgroupRecord) -> Result<Option<OwnedFd>, Error> {
 fn open(path: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(Error::file("cgroup", path))
-}
-
-fn no_directory() -> Error {
-    Error::Other(
-        "host networking: the container has no cgroup v2 directory of its own to put its settings in force on (mount a \
-         cgroup2 hierarchy, and give the container a path in cgroupsPath that is not there yet)"
-            .to_owned(),
-    )
 }
