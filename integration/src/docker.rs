@@ -1,5 +1,6 @@
 //! The docker command line, talking to one daemon.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +44,22 @@ impl Docker {
     /// Whether the daemon answers.
     pub fn answers(&self) -> bool {
         self.call(&["version", "--format", "{{.Server.Version}}"]).code == 0
+    }
+
+    /// Makes the daemon the manager of a new swarm, known by an address of its host: the word that others join with.
+    #[track_caller]
+    pub fn found_swarm(&self, address: Ipv4Addr) -> String {
+        let address = address.to_string();
+        self.call(&["swarm", "init", "--advertise-addr", &address, "--listen-addr", &address]).ok();
+        self.call(&["swarm", "join-token", "-q", "worker"]).ok().text()
+    }
+
+    /// Joins the swarm of the manager at `manager`, known by an address of its own host.
+    #[track_caller]
+    pub fn join_swarm(&self, token: &str, address: Ipv4Addr, manager: Ipv4Addr) {
+        let (address, manager) = (address.to_string(), format!("{manager}:2377"));
+        let own = ["--advertise-addr", &address, "--listen-addr", &address];
+        self.call(&[&["swarm", "join", "--token", token], &own[..], &[&manager]].concat()).ok();
     }
 
     /// A name for a container, which is removed when the value is dropped; `like` tells what it is for.

@@ -43,6 +43,11 @@ impl Network {
         Network { namespace: File::open("/proc/thread-self/ns/net").unwrap() }
     }
 
+    /// What setns(2) takes.
+    pub fn namespace(&self) -> std::io::Result<File> {
+        self.namespace.try_clone()
+    }
+
     /// Joins it to another one, by a pair of devices without addresses: `device` here, and `peer` there.
     pub fn join(&self, device: &str, other: &Network, peer: &str) {
         let there = format!("/proc/{}/fd/{}", std::process::id(), other.namespace.as_raw_fd());

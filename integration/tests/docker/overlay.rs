@@ -36,19 +36,6 @@ impl Node {
         image::import_all(&docker, &daemon.folder);
         Node { network, daemon, docker, address }
     }
-
-    /// Makes it the swarm's manager: the word that others join with.
-    fn found_swarm(&self) -> String {
-        let address = self.address.to_string();
-        self.docker.call(&["swarm", "init", "--advertise-addr", &address, "--listen-addr", &address]).ok();
-        self.docker.call(&["swarm", "join-token", "-q", "worker"]).ok().text()
-    }
-
-    fn join_swarm(&self, token: &str, manager: Ipv4Addr) {
-        let (address, manager) = (self.address.to_string(), format!("{manager}:2377"));
-        let own = ["--advertise-addr", &address, "--listen-addr", &address];
-        self.docker.call(&[&["swarm", "join", "--token", token], &own[..], &[&manager]].concat()).ok();
-    }
 }
 
 impl Drop for Node {
@@ -62,7 +49,8 @@ fn two_daemons_share_an_overlay_and_a_host_service(stage: &Stage) {
     one.join("wire", &two, "wire");
     let manager = Node::start(stage, one, Ipv4Addr::new(198, 51, 100, 1));
     let worker = Node::start(stage, two, Ipv4Addr::new(198, 51, 100, 2));
-    worker.join_swarm(&manager.found_swarm(), manager.address);
+    let token = manager.docker.found_swarm(manager.address);
+    worker.docker.join_swarm(&token, worker.address, manager.address);
     containers_meet_on_an_overlay(&manager, &worker);
     service_is_on_the_hosts_networks(stage, &manager, &worker);
 }

@@ -1,7 +1,7 @@
-//! What is measured from the host, one sample of each: by this program where the usual tools do not measure it, else by them.
+//! What a client measures, one sample of each: by this program where the usual tools do not measure it, else by them.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{SocketAddrV4, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,16 @@ const ROUND_TRIPS: usize = 4000;
 const CONNECTIONS: usize = 600;
 
 /// The median time from a byte sent to its echo, in microseconds.
-pub fn round_trip(port: u16) -> Result<f64> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+pub fn round_trip(server: SocketAddrV4) -> Result<f64> {
+    let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
     median_of(ROUND_TRIPS, || exchange(&mut stream))
 }
 
 /// The median time of a connection with one round trip, in microseconds.
-pub fn connection(port: u16) -> Result<f64> {
+pub fn connection(server: SocketAddrV4) -> Result<f64> {
     median_of(CONNECTIONS, || {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        let mut stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
         exchange(&mut stream)
     })
@@ -45,25 +45,28 @@ fn median_of(count: usize, mut action: impl FnMut() -> std::io::Result<()>) -> R
 }
 
 /// What iperf3 sends over one connection in a second, in gigabits.
-pub fn throughput(port: u16) -> Result<f64> {
-    let text = output(Command::new("iperf3").args(["-J", "-t", "1", "-c", "127.0.0.1", "-p", &port.to_string()]))?;
+pub fn throughput(server: SocketAddrV4) -> Result<f64> {
+    let (address, port) = (server.ip().to_string(), server.port().to_string());
+    let text = output(Command::new("iperf3").args(["-J", "-t", "1", "-c", &address, "-p", &port]))?;
     let report: Value = serde_json::from_str(&text)?;
     let rate = report.pointer("/end/sum_received/bits_per_second").and_then(Value::as_f64);
     Ok(rate.ok_or_else(|| format!("iperf3: {text}"))? / 1e9)
 }
 
 /// Requests that nginx answers in a second, asked for by wrk on eight connections, in thousands.
-pub fn nginx(port: u16) -> Result<f64> {
-    let address = format!("http://127.0.0.1:{port}/");
+pub fn nginx(server: SocketAddrV4) -> Result<f64> {
+    let address = format!("http://{server}/");
     let text = output(Command::new("wrk").args(["-t", "1", "-c", "8", "-d", "1s", &address]))?;
     number_after(&text, "Requests/sec:").map(|rate| rate / 1e3)
 }
 
 /// GET requests that redis answers in a second, on eight connections, in thousands.
-pub fn redis(port: u16) -> Result<f64> {
-    let port = port.to_string();
-    let text =
-        output(Command::new("redis-benchmark").args(["-p", &port, "-t", "get", "-n", "30000", "-c", "8", "--csv"]))?;
+pub fn redis(server: SocketAddrV4) -> Result<f64> {
+    let (address, port) = (server.ip().to_string(), server.port().to_string());
+    let text = output(
+        Command::new("redis-benchmark")
+            .args(["-h", &address, "-p", &port, "-t", "get", "-n", "30000", "-c", "8", "--csv"]),
+    )?;
     number_after(&text.replace(['"', ','], " "), " GET ").map(|rate| rate / 1e3)
 }
 
@@ -77,9 +80,9 @@ fn output(command: &mut Command) -> Result<String> {
     if output.code != 0 { Err(output.to_string().into()) } else { Ok(output.stdout) }
 }
 
-/// Waits until something answers at the port.
-pub fn wait_for(port: u16) {
-    integration::wait::eventually(Duration::from_secs(30), &format!("a server on port {port}"), || {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
+/// Waits until something answers there.
+pub fn wait_for(server: SocketAddrV4) {
+    integration::wait::eventually(Duration::from_secs(30), &format!("a server at {server}"), || {
+        TcpStream::connect(server).ok()
     });
 }

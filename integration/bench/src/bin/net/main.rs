@@ -1,5 +1,5 @@
-//! Compares the ways from a client on the host to a server in a container: the host's network as it is, with what lightship
-//! adds to it, and Docker's bridge. `scripts/bench-net` builds and calls it.
+//! Compares the ways from a client to a server in a container: the host's network as it is, with what lightship adds to it, and
+//! Docker's other networks. `scripts/bench-net` builds and calls it.
 //!
 //! The ways take turns within each round, so that a change in the machine's load meets all of them, and each is compared with
 //! the host's network of the same round.

@@ -44,7 +44,7 @@ fn panel(svg: &mut String, rounds: &Rounds, at: usize, x: usize, y: usize) -> st
         let (begin, top) = ((x + LABELS) as f64, y + HEAD + row * BAR);
         let (low, end, high) = (begin + length(spread.low), begin + length(spread.median), begin + length(spread.high));
         let (text, middle, label) = (top + 12, top + 8, x + LABELS - 6);
-        let color = if way.host { "#2b7a78" } else { "#c8782c" };
+        let color = if way.is_host() { "#2b7a78" } else { "#c8782c" };
         let name = way.title.replace("host, publish, counters, diagnosis", "host, publish, counters, diag.");
         writeln!(svg, "<text x=\"{label}\" y=\"{text}\" text-anchor=\"end\">{name}</text>")?;
         let bar = BAR - 4;

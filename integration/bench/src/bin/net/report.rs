@@ -39,8 +39,8 @@ pub fn table(rounds: &Rounds, host: &Host, plot: &Path) -> Result<String> {
 const HEAD: &str = "<!-- written by scripts/bench-net -->
 # Network performance
 
-How fast a client on the host reaches a server in a container: in the host's network, with what lightship adds to that, and over
-Docker's bridge. The ways take turns within each round. A cell has the median, and in brackets the median of its ratios to plain
+How fast a client reaches a server in a container: in the host's network, with what lightship adds to that, and in the other
+[network modes](network-modes.md). The ways take turns within each round. A cell has the median, and in brackets the median of its ratios to plain
 host networking in the same round. `± n %` in the first row is half the distance between the quartiles: a ratio within that is
 noise.
 
@@ -50,8 +50,12 @@ const FOOT: &str = "
 - *round trip*: one byte there and back on an open connection. *connection*: connect(2), the same round trip, close(2).
 - *iperf3*: one connection for a second. *nginx*, *redis*: eight connections; requests in thousands per second.
 - *bind(2)* of a TCP socket and *connect(2)* of a UDP socket in the container, to a port that is published.
-- All clients use 127.0.0.1. There the userland proxy copies every byte; what comes from outside goes by the packet filter's rule, as in
-  the row without it. Every row has the same rules of the packet filter around it, as the host of a Docker daemon has.
+- In the rows from *host* to *bridge -p* the client is a process of the host, at 127.0.0.1. There the userland proxy copies every byte; what
+  comes from outside goes by the packet filter's rule, as in the row without it. In the rows after them the client is another container with
+  the same network.
+- The *other host* is a second Docker daemon in a network namespace at the other end of a pair of virtual devices: a wire that takes no time.
+  It is a node of the same swarm. For the overlay the client is a container there, else a process.
+- Every row has the same rules of the packet filter around it, as the host of a Docker daemon has.
 ";
 
 fn circumstances(rounds: &Rounds, host: &Host) -> Result<String> {

@@ -1,7 +1,9 @@
 //! The measures, and the rounds in which they are taken.
 
+use std::net::SocketAddrV4;
+
 use crate::stage::Stage;
-use crate::way::{ECHO, IPERF, NGINX, REDIS, WAYS, Way};
+use crate::way::{ECHO, IPERF, NGINX, REDIS, WAYS};
 use crate::{Result, client};
 
 /// Something that is measured.
@@ -18,8 +20,8 @@ pub struct Measure {
 }
 
 enum Sample {
-    /// From the host, at a port of the container.
-    Client(u16, fn(u16) -> Result<f64>),
+    /// By a client, at a port of the container.
+    Client(u16, fn(SocketAddrV4) -> Result<f64>),
     /// In the container: the number at this place in what `net calls` prints. It is only for the host's network, as nothing
     /// is called elsewhere.
     Call(usize),
@@ -70,8 +72,7 @@ pub fn measure(stage: &Stage<'_>, count: usize) -> Result<Rounds> {
             // Each begins once, as the first and the last of a round are not alike.
             for turn in 0..WAYS.len() {
                 let at = (turn + round) % WAYS.len();
-                stage.enter(&WAYS[at])?;
-                row[at] = measure.take(stage, &WAYS[at])?;
+                row[at] = measure.take(stage, at)?;
             }
         }
         rounds.samples.push(samples);
@@ -81,14 +82,15 @@ pub fn measure(stage: &Stage<'_>, count: usize) -> Result<Rounds> {
 }
 
 impl Measure {
-    fn take(&self, stage: &Stage<'_>, way: &Way) -> Result<f64> {
+    fn take(&self, stage: &Stage<'_>, at: usize) -> Result<f64> {
+        let way = &WAYS[at];
         match self.sample {
-            Sample::Client(port, sample) => sample(port + way.shift),
-            Sample::Call(_) if !way.host => Ok(f64::NAN),
-            Sample::Call(at) => {
+            Sample::Client(port, sample) if way.serves(port) => sample(stage.enter(at)?.server(port)),
+            Sample::Call(place) if way.has_calls() => {
                 let printed = stage.execute(way, &["net", "calls"]);
-                Ok(printed.split(' ').nth(at).ok_or("net calls printed too little")?.parse()?)
+                Ok(printed.split(' ').nth(place).ok_or("net calls printed too little")?.parse()?)
             }
+            _ => Ok(f64::NAN),
         }
     }
 }

@@ -1,18 +1,20 @@
-//! Two network namespaces, each with a Docker daemon of its own: with and without the userland proxy. So the packet filter's
-//! rules are nobody else's, and all ports are free.
+//! Three network namespaces that stand for hosts, each with a Docker daemon of its own: with and without the userland proxy, and one at
+//! the other end of a wire. So the packet filter's rules are nobody else's, and all ports are free.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use integration::daemon::Daemon;
 use integration::docker::Docker;
 use integration::ground::Ground;
+use integration::network::{Network, ip};
 use integration::runtime::Runtime;
-use integration::{command, host, image};
-use nix::sched::{CloneFlags, setns, unshare};
+use integration::{host, image};
+use nix::sched::{CloneFlags, setns};
 use serde_json::{Map, Value, json};
 
-use crate::way::{ECHO, IPERF, NGINX, REDIS, WAYS, Way};
+use crate::way::{ECHO, IPERF, MACVLAN, NGINX, OVERLAY, REDIS, USER_BRIDGE, WAYS, Way};
 use crate::{Result, client};
 
 const IMAGE: &str = "servers";
@@ -28,45 +30,59 @@ const COMMAND: &str =
     "nginx -c /etc/nginx.conf & redis-server --save '' --protected-mode no & iperf3 -s & exec net serve";
 
 /// A network namespace with a daemon in it.
-struct Network {
-    namespace: File,
+struct Host {
+    network: Network,
     daemon: Daemon,
-    userland_proxy: bool,
+}
+
+/// Where a client of a way is, and where it finds the container.
+pub struct Endpoint {
+    namespace: File,
+    address: Ipv4Addr,
+    shift: u16,
 }
 
 /// Everything that is measured.
 pub struct Stage<'a> {
     ground: &'a Ground,
-    networks: Vec<Network>,
+    /// Without the userland proxy; with it; and without it again, a wire away from the first.
+    hosts: [Host; 3],
+    /// By way.
+    endpoints: Vec<Endpoint>,
 }
+
+/// The addresses of the first and the last host on the wire between them.
+const ON_WIRE: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 2)];
 
 impl<'a> Stage<'a> {
     /// Starts the daemons, and a container for each way.
     pub fn set(ground: &'a Ground, runtime: &Path) -> Result<Self> {
-        let mut networks = Vec::new();
-        for userland_proxy in [false, true] {
-            unshare(CloneFlags::CLONE_NEWNET)?;
-            command::run(std::process::Command::new("ip").args(["link", "set", "lo", "up"])).ok();
-            let daemon = start_daemon(ground, runtime, userland_proxy);
-            import_image(&daemon.docker(), &daemon.folder)?;
-            networks.push(Network { namespace: File::open("/proc/self/ns/net")?, daemon, userland_proxy });
+        let hosts = [false, true, false].map(|userland_proxy| start_host(ground, runtime, userland_proxy));
+        connect(&hosts[0], &hosts[2]);
+        for host in &hosts {
+            import_image(&host.daemon.docker(), &host.daemon.folder)?;
         }
-        let stage = Self { ground, networks };
-        for way in &WAYS {
-            stage.enter(way)?;
-            stage.start(way);
+        let mut stage = Self { ground, hosts, endpoints: Vec::new() };
+        for (at, way) in WAYS.iter().enumerate() {
+            let endpoint = stage.start(way)?;
+            stage.endpoints.push(endpoint);
+            let endpoint = stage.enter(at)?;
+            for port in [ECHO, NGINX, REDIS, IPERF].into_iter().filter(|&port| way.serves(port)) {
+                client::wait_for(endpoint.server(port));
+            }
         }
         Ok(stage)
     }
 
-    /// Makes the network namespace of a way's daemon the caller's.
-    pub fn enter(&self, way: &Way) -> Result<()> {
-        Ok(setns(&self.network(way).namespace, CloneFlags::CLONE_NEWNET)?)
+    /// Makes the network namespace of a way's client the caller's.
+    pub fn enter(&self, at: usize) -> Result<&Endpoint> {
+        setns(&self.endpoints[at].namespace, CloneFlags::CLONE_NEWNET)?;
+        Ok(&self.endpoints[at])
     }
 
     /// What a command in the container of a way prints.
     pub fn execute(&self, way: &Way, words: &[&str]) -> String {
-        self.network(way).daemon.docker().call(&[&["exec", way.name], words].concat()).ok().text()
+        self.host(way).daemon.docker().call(&[&["exec", way.name], words].concat()).ok().text()
     }
 
     /// The private memory of one of the diagnosis's watchers, in KiB.
@@ -84,34 +100,78 @@ impl<'a> Stage<'a> {
 
     /// The daemons' version.
     pub fn docker_version(&self) -> String {
-        self.networks[0].daemon.docker().call(&["version", "--format", "{{.Server.Version}}"]).ok().text()
+        self.hosts[0].daemon.docker().call(&["version", "--format", "{{.Server.Version}}"]).ok().text()
     }
 
-    fn network(&self, way: &Way) -> &Network {
-        let both = &self.networks;
-        both.iter().find(|network| network.userland_proxy == way.userland_proxy).unwrap_or(&both[0])
+    /// That of a way's container.
+    fn host(&self, way: &Way) -> &Host {
+        match way {
+            Way { remote: true, .. } => &self.hosts[2],
+            Way { userland_proxy: true, .. } => &self.hosts[1],
+            _ => &self.hosts[0],
+        }
     }
 
-    fn start(&self, way: &Way) {
+    fn start(&self, way: &Way) -> Result<Endpoint> {
+        let docker = self.host(way).daemon.docker();
         let options = way.options();
         let mut words = vec!["run", "-d", "--name", way.name, "--runtime", way.name];
         words.extend(options.iter().map(String::as_str));
         words.push(IMAGE);
-        self.network(way).daemon.docker().call(&words).ok();
-        for port in [ECHO, NGINX, REDIS, IPERF] {
-            client::wait_for(port + way.shift);
-        }
+        docker.call(&words).ok();
+        let (namespace, address) = match way.client {
+            None if way.remote => (self.hosts[0].network.namespace()?, ON_WIRE[1]),
+            None => (self.host(way).network.namespace()?, Ipv4Addr::LOCALHOST),
+            Some(network) => {
+                let line = ["run", "-d", "--network", network, IMAGE, "sleep", "100000"];
+                let client = self.hosts[0].daemon.docker().call(&line).ok().text();
+                let pid = inspect(&self.hosts[0].daemon.docker(), &client, "{{.State.Pid}}");
+                // Empty for one in the network of another container.
+                let address =
+                    format!("{{{{with index .NetworkSettings.Networks {network:?}}}}}{{{{.IPAddress}}}}{{{{end}}}}");
+                let address = inspect(&docker, way.name, &address).parse().unwrap_or(Ipv4Addr::LOCALHOST);
+                (File::open(format!("/proc/{pid}/ns/net"))?, address)
+            }
+        };
+        Ok(Endpoint { namespace, address, shift: way.shift })
     }
 }
 
-fn start_daemon(ground: &Ground, runtime: &Path, userland_proxy: bool) -> Daemon {
+impl Endpoint {
+    /// Where the client finds what listens at this port of the container.
+    pub fn server(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, port + self.shift)
+    }
+}
+
+fn inspect(docker: &Docker, container: &str, template: &str) -> String {
+    docker.call(&["inspect", "--format", template, container]).ok().text()
+}
+
+fn start_host(ground: &Ground, runtime: &Path, userland_proxy: bool) -> Host {
     let of_way = |way: &Way| (way.name.to_owned(), json!({ "path": runtime, "runtimeArgs": way.runtime_arguments() }));
     let runtimes: Map<String, Value> = WAYS.iter().map(of_way).collect();
     let settings = json!({
         "runtimes": runtimes, "default-runtime": WAYS[0].name,
         "iptables": true, "ip-forward": true, "ip-masq": true, "userland-proxy": userland_proxy,
     });
-    Daemon::start(ground, &Runtime { path: runtime.to_owned() }, settings)
+    let network = Network::new();
+    let daemon = network.inside(|| Daemon::start(ground, &Runtime { path: runtime.to_owned() }, settings));
+    Host { network, daemon }
+}
+
+/// Lays the wire between two hosts, makes a swarm of them, and the networks that their containers ask for by name.
+fn connect(one: &Host, other: &Host) {
+    one.network.join("wire", &other.network, "wire");
+    for (host, address) in [one, other].into_iter().zip(ON_WIRE) {
+        host.network.inside(|| ip(&format!("address add {address}/24 dev wire")));
+    }
+    let docker = one.daemon.docker();
+    other.daemon.docker().join_swarm(&docker.found_swarm(ON_WIRE[0]), ON_WIRE[1], ON_WIRE[0]);
+    let macvlan = ["-d", "macvlan", "-o", "parent=wire", "--subnet", "203.0.113.0/24", MACVLAN];
+    for line in [&[USER_BRIDGE][..], &macvlan, &["-d", "overlay", "--attachable", OVERLAY]] {
+        docker.call(&[&["network", "create"], line].concat()).ok();
+    }
 }
 
 /// One image with all servers, from this machine's own files.
