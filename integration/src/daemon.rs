@@ -1,6 +1,7 @@
 //! A Docker daemon of our own, with a containerd of our own: nothing shared with a Docker that may run on this machine.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Mutex;
@@ -19,6 +20,10 @@ use crate::wait::PATIENCE;
 
 /// The name under which the runtime under test is registered, whichever it is.
 pub const RUNTIME_NAME: &str = "lightship";
+
+/// In the daemon's folder, and first in its PATH.
+const PROGRAMS: &str = "bin";
+const BUILDKIT_CALLS: &str = "buildkit-calls";
 
 /// Daemons started so far by this process: each gets a folder, a subnet and an interface of its own.
 static COUNT: AtomicU8 = AtomicU8::new(0);
@@ -47,6 +52,7 @@ impl Daemon {
             config[key] = value.clone();
         }
         fs::write(folder.join("daemon.json"), config.to_string()).unwrap();
+        write_runc(&folder, runtime);
         let containerd = Mutex::new(containerd::start(&folder, containerd::WITHOUT_CRI));
         let dockerd = Mutex::new(start_dockerd(&folder));
         let daemon = Daemon { folder, dockerd, containerd };
@@ -103,6 +109,11 @@ impl Daemon {
             .is_ok_and(|options: Value| options["binary_name"] == runtime.path.to_str().unwrap())
     }
 
+    /// The command lines that BuildKit has run the runtime with.
+    pub fn buildkit_calls(&self) -> String {
+        fs::read_to_string(self.folder.join(BUILDKIT_CALLS)).unwrap_or_default()
+    }
+
     fn wait_until_ready(&self) {
         let what = "dockerd to answer on its socket";
         let end = std::time::Instant::now() + PATIENCE;
@@ -153,6 +164,18 @@ fn crash(process: &mut Child) {
     process.wait().unwrap();
 }
 
+/// BuildKit knows nothing of dockerd's runtimes: it takes the first `runc` in PATH.
+fn write_runc(folder: &Path, runtime: &Runtime) {
+    let program = folder.join(PROGRAMS).join("runc");
+    fs::create_dir(folder.join(PROGRAMS)).unwrap();
+    let (calls, runtime) = (folder.join(BUILDKIT_CALLS), &runtime.path);
+    let script = format!("#!/bin/sh\necho \"$@\" >>'{}'\nexec '{}' \"$@\"\n", calls.display(), runtime.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 fn start_dockerd(folder: &Path) -> Child {
-    background(Command::new("dockerd").arg("--config-file").arg(folder.join("daemon.json")), folder)
+    let path = format!("{}:{}", folder.join(PROGRAMS).display(), std::env::var("PATH").unwrap());
+    let mut dockerd = Command::new("dockerd");
+    background(dockerd.env("PATH", path).arg("--config-file").arg(folder.join("daemon.json")), folder)
 }

@@ -3,6 +3,7 @@
 
 mod bridge_publish;
 mod build;
+mod compose;
 mod crash;
 mod default_runtime;
 mod host_network;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         lifecycle::scenes(),
         default_runtime::scenes(),
         build::scenes(),
+        compose::scenes(),
         live_restore::scenes(),
         crash::scenes(),
         newer::scenes(),
