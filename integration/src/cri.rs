@@ -31,7 +31,7 @@ impl Cri {
     /// Starts it. The handler [`RUNTIME_NAME`] is `runtime`, and is the default as well. The ground's guard stops it.
     pub fn start(ground: &Ground, runtime: &Runtime) -> Cri {
         let client = client();
-        let folder = ground.folder.join("cri");
+        let folder = ground.folder.join(format!("cri{}", NAMES.fetch_add(1, Ordering::Relaxed)));
         let networks = folder.join("networks");
         fs::create_dir_all(&networks).unwrap();
         fs::write(networks.join("10-bridge.conflist"), bridge(ground, &folder).to_string()).unwrap();

@@ -1,10 +1,15 @@
 //! Pods on the host's network, and what annotations of a pod make of it.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::process::Command;
+
 use integration::cri::{Cri, Pod};
-use integration::host;
 use integration::http::{first_answer, get};
+use integration::network::{ADDRESS, Network, ip};
 use integration::scene;
 use integration::scene::Scene;
+use integration::{command, host, network};
 use serde_json::{Value, json};
 
 use crate::Stage;
@@ -14,7 +19,10 @@ pub fn scenes() -> Vec<Scene<Stage>> {
     vec![
         scene!(answers_on_the_hosts_address),
         scene!(two_pods_listen_on_the_same_port).needs_unified().peer_cannot(ours),
-        scene!(a_service_of_two_pods).needs_unified().peer_cannot(ours),
+        scene!(a_service_of_two_pods)
+            .needs_unified()
+            .peer_cannot(ours)
+            .skip_if(!network::has_translation(), "the packet filter of this machine translates no addresses"),
         scene!(containers_of_a_pod_meet_inside).needs_unified().peer_cannot(ours),
         scene!(a_bad_annotation_is_refused).peer_cannot(ours),
     ]
@@ -52,21 +60,33 @@ fn two_pods_listen_on_the_same_port(stage: &Stage) {
     assert_eq!(first_answer(host::address(), second), "web2");
 }
 
-/// What a Service does for pods on the host's network: it has one port, and their published ones behind it.
+/// As kube-proxy spreads a Service's address over its pods, by rules of the packet filter; in a network of its own, as the rules
+/// are the host's.
 fn a_service_of_two_pods(stage: &Stage) {
-    let ports = [host::free_port(), host::free_port()];
-    let pods = ports.map(|port| pod_that_publishes(&stage.cri, port));
-    for (pod, page) in pods.iter().zip(["one", "two"]) {
-        serve(pod, page, 80);
-    }
-    for (port, page) in ports.iter().zip(["one", "two"]) {
-        assert_eq!(first_answer(host::address(), *port), page);
-    }
-    let [one, two] = pods;
-    drop(one);
-    assert!(get(host::address(), ports[0]).is_err(), "the removed pod still answers");
-    assert_eq!(first_answer(host::address(), ports[1]), "two");
-    drop(two);
+    let service: IpAddr = [203, 0, 113, 1].into();
+    Network::new().inside(|| {
+        let cri = Cri::start(&stage.ground, &stage.runtime);
+        let (one, two) = (pod_that_publishes(&cri, 8081), pod_that_publishes(&cri, 8082));
+        serve(&one, "one", 80);
+        serve(&two, "two", 80);
+        ip(&format!("route add {service} dev lo"));
+        send_to(service, "--match statistic --mode nth --every 2 --packet 0", 8081);
+        send_to(service, "", 8082);
+        first_answer(ADDRESS.into(), 8081);
+        first_answer(ADDRESS.into(), 8082);
+        let answers: BTreeSet<String> = (0..4).map(|_| get(service, 80).unwrap()).collect();
+        assert_eq!(answers, BTreeSet::from(["one".to_owned(), "two".to_owned()]));
+        drop(one);
+        assert!(get(ADDRESS.into(), 8081).is_err(), "the removed pod still answers");
+    });
+}
+
+fn send_to(service: IpAddr, condition: &str, port: u16) {
+    let [a, b, c, d] = ADDRESS;
+    let rule = format!(
+        "--table nat --append OUTPUT --destination {service} --protocol tcp --dport 80 {condition} --jump DNAT --to-destination {a}.{b}.{c}.{d}:{port}"
+    );
+    command::run(Command::new("iptables").args(rule.split_whitespace())).ok();
 }
 
 fn containers_of_a_pod_meet_inside(stage: &Stage) {
