@@ -4,12 +4,14 @@ use core::ffi::CStr;
 
 use crate::copyup;
 use crate::linux::*;
-use crate::op::{Failure, NO_VALUE, Op, Resolve, Slot, Str, StrList};
+use crate::op::{Failure, GO_TRACED, NO_VALUE, Op, Resolve, Slot, Str, StrList};
 use crate::program::Program;
 use crate::rootfs::{self, Failed, Node, Wanted};
 
 /// Longest HOME that is taken from /etc/passwd.
 const HOME_MAX: usize = 1024;
+/// How many moments wait to be told, as each telling may wake the runtime.
+const MOMENTS_MAX: usize = 31;
 
 pub struct Executor {
     program: Program,
@@ -24,6 +26,11 @@ pub struct Executor {
     /// `HOME=…` with its NUL, once [`Op::FindHome`] ran.
     home: [u8; HOME_MAX],
     home_len: usize,
+    /// The next operations are followed by moments.
+    traced: bool,
+    /// Those not yet told, and room for the report behind them.
+    moments: [[u8; 8]; MOMENTS_MAX + 1],
+    waiting: usize,
 }
 
 /// Gives each failed call within an operation its number.
@@ -44,7 +51,19 @@ impl Executor {
         for inherited in program.inherited() {
             slots[inherited.slot as usize % Slot::COUNT] = inherited.fd;
         }
-        Executor { program, slots, report, found: None, first: 0, arrived: false, home: [0; HOME_MAX], home_len: 0 }
+        Executor {
+            traced: program.header().traced != 0,
+            program,
+            slots,
+            report,
+            found: None,
+            first: 0,
+            arrived: false,
+            home: [0; HOME_MAX],
+            home_len: 0,
+            moments: [[0; 8]; MOMENTS_MAX + 1],
+            waiting: 0,
+        }
     }
 
     pub fn header(&self) -> &crate::op::Header {
@@ -53,9 +72,17 @@ impl Executor {
 
     /// Runs every operation. It comes back only with a failure: the last operation of a program is [`Op::Exec`].
     pub fn run(&mut self) -> Failure {
+        self.moment();
         for index in 0..self.program.ops().len() {
             let op = self.program.ops()[index];
-            if let Err((step, errno)) = self.execute(op) {
+            if matches!(op, Op::Seccomp { .. } | Op::Exec { .. }) {
+                // Not later: the filter need not allow it.
+                self.tell_moments();
+                self.traced = false;
+            }
+            let done = self.execute(op);
+            self.moment();
+            if let Err((step, errno)) = done {
                 return Failure { op: (index - self.first) as u16, step, errno };
             }
             if matches!(op, Op::WaitStart { .. }) {
@@ -66,8 +93,32 @@ impl Executor {
     }
 
     /// Tells the runtime; the connection's end without these bytes means that all went well.
-    pub fn report(&self, failure: Failure) {
-        let _ = write(self.report, &failure_bytes(failure));
+    pub fn report(&mut self, failure: Failure) {
+        let _ = self.tell(failure);
+    }
+
+    /// Sends a report, behind the moments that wait.
+    fn tell(&mut self, report: Failure) -> Answer<()> {
+        self.moments[self.waiting] = failure_bytes(report);
+        let words = core::mem::take(&mut self.waiting) + 1;
+        write(self.report, self.moments[..words].as_flattened()).map(|_| ())
+    }
+
+    fn moment(&mut self) {
+        if self.traced {
+            if self.waiting == MOMENTS_MAX {
+                self.tell_moments();
+            }
+            self.moments[self.waiting] = failure_bytes(Failure::moment(real_time()));
+            self.waiting += 1;
+        }
+    }
+
+    fn tell_moments(&mut self) {
+        if self.waiting > 0 {
+            let _ = write(self.report, self.moments[..self.waiting].as_flattened());
+            self.waiting = 0;
+        }
     }
 
     fn fd(&self, slot: Slot) -> i32 {
@@ -346,7 +397,9 @@ impl Executor {
         }
     }
 
-    fn clone_into(&self, namespaces: u32) -> Result<(), Failed> {
+    fn clone_into(&mut self, namespaces: u32) -> Result<(), Failed> {
+        // Both processes would tell them.
+        self.tell_moments();
         if let Some(pid) = clone_sibling(namespaces).step(0)? {
             self.report(Failure { op: Failure::AT_CLONE, step: 0, errno: pid });
             exit(0);
@@ -356,10 +409,10 @@ impl Executor {
     }
 
     /// Without the runtime at the other end nobody would ever start or delete this container, so it ends.
-    fn gate(&self, number: u32) {
+    fn gate(&mut self, number: u32) {
         let reached = Failure { op: Failure::AT_GATE, step: 0, errno: number as i32 };
         let mut go = [0u8; 1];
-        if write(self.report, &failure_bytes(reached)).is_err() || read(self.report, &mut go) != Ok(1) {
+        if self.tell(reached).is_err() || read(self.report, &mut go) != Ok(1) {
             exit(1);
         }
     }
@@ -371,6 +424,8 @@ impl Executor {
             let mut go = [0u8; 1];
             if read(connection, &mut go) == Ok(1) {
                 self.report = connection;
+                // What was not told is of no use to `start`.
+                (self.traced, self.waiting) = (go[0] == GO_TRACED, 0);
                 // From here on a second `start` is refused by the kernel instead of waiting in the queue.
                 close(listener);
                 return Ok(());

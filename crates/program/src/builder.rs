@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use sys::memfd::{self, Raw};
 
+use crate::failure::main_call;
 use crate::op::{Failure, Header, Inherited, MAGIC, Op, Slot, Str, StrList};
 
 /// Collects a program's operations in the order of their execution.
@@ -41,6 +42,8 @@ pub struct Start {
     pub preserve_fds: u32,
     /// The child's end of the socket for reports.
     pub report: i32,
+    /// Whether init tells when each operation was done.
+    pub traced: bool,
 }
 
 impl ProgramBuilder {
@@ -156,6 +159,7 @@ impl ProgramBuilder {
             first_private_fd: start.preserve_fds.saturating_add(3),
             report: start.report,
             inherited: table.len() as u32,
+            traced: u32::from(start.traced),
         };
         Program {
             header,
@@ -178,6 +182,12 @@ impl Program {
         let header = [self.header];
         let parts = [Raw::of(&header), Raw::of(&self.arena), Raw::of(&self.ops), Raw::of(&self.table)];
         Ok((memfd::sealed("lightship-program", &parts, false)?, self.header.size))
+    }
+
+    /// The place of the configuration that an operation comes from, and the call that it is there for, in the words of errors.
+    pub fn names(&self, op: usize) -> Option<(&str, &'static str)> {
+        let place = self.places.get(*self.places_of.get(op)? as usize)?;
+        Some((place, main_call(self.ops.get(op)?)))
     }
 
     /// The operation that a failure names, and the place of the configuration that it comes from.
@@ -246,6 +256,8 @@ mod tests {
         assert_eq!(program.explain(&failure).to_string(), "mounts[7] /data: move_mount: invalid argument");
         assert_eq!(program.explain(&Failure { op: 0, ..failure }).to_string(), "setsid: invalid argument");
         assert!(program.origin(&Failure { op: 2, ..failure }).is_none());
+        assert_eq!(program.names(1), Some(("mounts[7] /data", "move_mount")));
+        assert_eq!(program.names(2), None);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum Report {
     Gate(u32),
     /// Init goes on as the process of this id.
     Cloned(i32),
+    /// Nanoseconds of CLOCK_REALTIME modulo 2^48 ([`Failure::moment`]).
+    Moment(u64),
     /// The descriptor that came along is the filter's listener.
     Listener,
     /// An operation failed.
@@ -32,6 +34,7 @@ impl Report {
         match failure.op {
             Failure::AT_GATE => Report::Gate(failure.errno.unsigned_abs()),
             Failure::AT_LISTENER => Report::Listener,
+            Failure::AT_MOMENT => Report::Moment(u64::from(failure.step) << 32 | u64::from(failure.errno.cast_unsigned())),
             Failure::AT_CLONE => Report::Cloned(failure.errno),
             _ => Report::Failed(failure),
         }
@@ -75,6 +78,30 @@ impl Program {
             step => CallError { place: place.to_owned(), call: call_name(op, step), errno: Some(failure.errno) },
         }
     }
+}
+
+/// The call that an operation is there for.
+pub(crate) fn main_call(op: &Op) -> &'static str {
+    let step = match op {
+        Op::CopyUp { .. } => 3,
+        Op::Write { .. } | Op::WriteFile { .. } | Op::MoveRoot { .. } | Op::Hook { .. } => 2,
+        Op::LoopbackUp
+        | Op::MountPoint { .. }
+        | Op::Label { .. }
+        | Op::CopyMode { .. }
+        | Op::FsMount { .. }
+        | Op::MountInNewFolder { .. }
+        | Op::PivotRoot { .. }
+        | Op::EnterRoot { .. }
+        | Op::OpenPty { .. }
+        | Op::SetIds { .. } => 1,
+        Op::MakeNode { .. } => 6,
+        Op::Symlink { .. } => 5,
+        Op::Mask { .. } => 11,
+        Op::ReadOnly { .. } => 12,
+        _ => 0,
+    };
+    call_name(op, step)
 }
 
 /// What an operation has checked itself, and found otherwise.

@@ -7,7 +7,7 @@ pub mod op;
 
 pub use builder::{Program, ProgramBuilder, Start};
 pub use failure::{CallError, ErrnoText, Report, errno_text};
-pub use op::{Failure, NO_VALUE, Op, Resolve, Slot, Str, StrList};
+pub use op::{Failure, GO, GO_TRACED, NO_VALUE, Op, Resolve, Slot, Str, StrList};
 
 /// The init program, a static executable without any dependency.
 pub static INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));

@@ -230,6 +230,8 @@ pub struct Header {
     pub report: i32,
     /// How many descriptors are inherited: as many [`Inherited`] follow the operations.
     pub inherited: u32,
+    /// Not 0: init tells of each operation when it was done ([`Failure::moment`]).
+    pub traced: u32,
 }
 
 /// A descriptor that the child has from its parent.
@@ -265,6 +267,8 @@ impl Failure {
     pub const AT_CLONE: u16 = u16::MAX - 2;
     /// The failure came before the first operation.
     pub const AT_LOAD: u16 = u16::MAX - 1;
+    /// Not a failure: a moment, see [`Failure::moment`].
+    pub const AT_MOMENT: u16 = u16::MAX - 4;
     /// Not a failure: the descriptor that comes along is the listener of the filter that is in force now.
     pub const AT_LISTENER: u16 = u16::MAX - 3;
     /// The message that a listener comes with.
@@ -274,4 +278,16 @@ impl Failure {
     };
     /// The step number that stands for "a check of ours refused it", not a system call.
     pub const CHECK: u16 = 100;
+
+    /// Not a failure: a moment in nanoseconds of CLOCK_REALTIME, which time namespaces leave alone, modulo 2^48. Where init tells
+    /// them, the first is the one before the first operation, and each operation is followed by its own. They end before
+    /// [`Op::Seccomp`] or [`Op::Exec`], as the filter need not allow to read the clock.
+    pub const fn moment(nanoseconds: u64) -> Failure {
+        Failure { op: Failure::AT_MOMENT, step: (nanoseconds >> 32) as u16, errno: nanoseconds as i32 }
+    }
 }
+
+/// What `start` sends to init: go on, and whether to tell of the operations from here on.
+pub const GO: u8 = 1;
+/// As [`GO`], with a moment for each operation.
+pub const GO_TRACED: u8 = 2;

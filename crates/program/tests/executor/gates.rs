@@ -49,7 +49,7 @@ fn without_a_runtime_init_ends_at_a_gate() {
 }
 
 /// Init waiting at `start`, with a program behind that says so.
-fn waiting(folder: &Folder, behind: impl FnOnce(&mut ProgramBuilder)) -> (Child, PathBuf) {
+pub fn waiting(folder: &Folder, behind: impl FnOnce(&mut ProgramBuilder)) -> (Child, PathBuf) {
     let path = folder.path("start");
     let mut b = gated();
     let listener = b.inherit(UnixListener::bind(&path).unwrap().into());
@@ -62,13 +62,13 @@ fn waiting(folder: &Folder, behind: impl FnOnce(&mut ProgramBuilder)) -> (Child,
     (child, path)
 }
 
-fn connect(path: &PathBuf) -> UnixStream {
+pub fn connect(path: &PathBuf) -> UnixStream {
     let connection = UnixStream::connect(path).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     connection
 }
 
-fn answer(mut connection: UnixStream) -> Vec<u8> {
+pub fn answer(mut connection: UnixStream) -> Vec<u8> {
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer).unwrap();
     answer

@@ -71,11 +71,16 @@ pub fn start_as(b: ProgramBuilder, way: Way) -> Child {
 impl Child {
     /// The next thing init says.
     pub fn report(&self) -> Report {
+        let mut message = [0u8; 8];
+        let len = self.receive(&mut message);
+        Report::from_bytes(&message[..len])
+    }
+
+    /// The next message of init's, 0 at the end.
+    pub fn receive(&self, message: &mut [u8]) -> usize {
         let report = self.report.as_ref().unwrap();
         wait_readable(report.as_fd(), "init says nothing");
-        let mut message = [0u8; 8];
-        let len = rustix::net::recv(report, &mut message[..], RecvFlags::empty()).map_or(0, |(_, len)| len);
-        Report::from_bytes(&message[..len])
+        rustix::net::recv(report, message, RecvFlags::empty()).map_or(0, |(_, len)| len)
     }
 
     #[track_caller]

@@ -14,4 +14,5 @@ mod hooks;
 mod image;
 mod inheritance;
 mod init;
+mod moments;
 mod programs;

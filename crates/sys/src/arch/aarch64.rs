@@ -129,6 +129,7 @@ pub mod nr {
     pub const PERSONALITY: usize = 92;
     pub const EXIT_GROUP: usize = 94;
     pub const UNSHARE: usize = 97;
+    pub const CLOCK_GETTIME: usize = 113;
     pub const SCHED_SETAFFINITY: usize = 122;
     pub const KILL: usize = 129;
     pub const RT_SIGACTION: usize = 134;

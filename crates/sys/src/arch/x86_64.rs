@@ -140,6 +140,7 @@ pub mod nr {
     pub const SET_MEMPOLICY: usize = 238;
     pub const KEYCTL: usize = 250;
     pub const IOPRIO_SET: usize = 251;
+    pub const CLOCK_GETTIME: usize = 228;
     pub const EXIT_GROUP: usize = 231;
     pub const MKDIRAT: usize = 258;
     pub const MKNODAT: usize = 259;
