@@ -34,7 +34,9 @@ impl Report {
         match failure.op {
             Failure::AT_GATE => Report::Gate(failure.errno.unsigned_abs()),
             Failure::AT_LISTENER => Report::Listener,
-            Failure::AT_MOMENT => Report::Moment(u64::from(failure.step) << 32 | u64::from(failure.errno.cast_unsigned())),
+            Failure::AT_MOMENT => {
+                Report::Moment(u64::from(failure.step) << 32 | u64::from(failure.errno.cast_unsigned()))
+            }
             Failure::AT_CLONE => Report::Cloned(failure.errno),
             _ => Report::Failed(failure),
         }
