@@ -14,6 +14,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 pub use timeline::{Kind, Process, Span, Timeline};
 
+/// A step that takes less, in nanoseconds, had nothing to do.
+const NOTHING: u64 = 5000;
+
 /// Where steps are recorded; off unless started.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(Option<Arc<Mutex<Recording>>>);
@@ -91,7 +94,9 @@ impl Trace {
         let Some(Ok(mut recording)) = self.0.as_ref().map(|recording| recording.lock()) else { return };
         recording.depth -= 1;
         let depth = recording.depth;
-        recording.spans.push(span.inside(depth));
+        if span.failed || span.duration() >= NOTHING {
+            recording.spans.push(span.inside(depth));
+        }
     }
 
     /// Records what another process did.
@@ -128,7 +133,9 @@ mod tests {
     fn steps_are_nested_and_know_whether_they_failed() {
         let trace = Trace::start();
         let outcome: Result<(), ()> = trace.step("outer", || {
-            trace.step("inner", || ());
+            trace.step("nothing", || ());
+            let began = trace.now();
+            trace.step("inner", || while trace.now() < began + 2 * NOTHING {});
             trace.step(format_args!("in {}", "vain"), || Err(()))
         });
         assert_eq!(outcome, Err(()));

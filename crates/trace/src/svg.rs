@@ -28,7 +28,7 @@ impl Timeline {
     fn draw(&self, svg: &mut String) -> fmt::Result {
         let Some(whole) = self.whole() else { return Ok(()) };
         let scale = Scale::of(self, whole);
-        let rows = self.rows();
+        let rows = self.rows(scale.total / 500);
         let heads = 1 + rows.windows(2).filter(|pair| pair[0].span.process != pair[1].span.process).count();
         let height = TOP + ROW * (rows.len() + heads) as u32;
         writeln!(
@@ -44,7 +44,7 @@ impl Timeline {
                 last = Some(row.span.process);
                 let name = match row.span.process {
                     Process::Runtime => format!("lightship (process {})", self.runtime),
-                    Process::Init(id) => format!("the container's init (process {id})"),
+                    Process::Init(id) => format!("init (process {id})"),
                 };
                 writeln!(svg, "<text x=\"8\" y=\"{}\" font-weight=\"bold\">{name}</text>", y + 12)?;
                 y += ROW;
@@ -77,31 +77,45 @@ impl Timeline {
         Ok(())
     }
 
-    /// A row for each span, but for the operations of one place in the configuration, which share a row.
-    fn rows(&self) -> Vec<Row<'_>> {
-        let mut rows: Vec<Row<'_>> = Vec::new();
+    /// A row for each span; but operations of one place in the configuration share a row, and so do neighbours that could hardly
+    /// be seen.
+    fn rows(&self, least: u64) -> Vec<Row> {
+        let mut rows: Vec<Row> = Vec::new();
         for span in &self.spans {
             match rows.last_mut() {
-                Some(row) if span.process != Process::Runtime && span.depth > 0 => row.parts.push(span),
-                _ => rows.push(Row { span, parts: Vec::new() }),
+                Some(row) if span.process != Process::Runtime && span.depth > 0 => row.parts.push(span.clone()),
+                _ => rows.push(Row { span: span.clone(), parts: Vec::new() }),
             }
         }
-        rows
+        let tiny = |row: &Row| row.span.process != Process::Runtime && row.span.duration() < least && !row.span.failed;
+        rows.chunk_by(|one, next| tiny(one) && tiny(next)).flat_map(folded).collect()
     }
 }
 
-struct Row<'a> {
-    span: &'a Span,
-    parts: Vec<&'a Span>,
+#[derive(Clone)]
+struct Row {
+    span: Span,
+    parts: Vec<Span>,
 }
 
-impl Row<'_> {
+/// One row of several, where there are enough of them to gain something by it.
+fn folded(rows: &[Row]) -> Vec<Row> {
+    let [first, .., last] = rows else { return rows.to_vec() };
+    if rows.len() < 3 {
+        return rows.to_vec();
+    }
+    let name = format!("{} and {} more", shortened(&first.span.name, NAME - 12), rows.len() - 1);
+    let span = Span { name, end: last.span.end, ..first.span.clone() };
+    vec![Row { span, parts: rows.iter().map(|row| row.span.clone()).collect() }]
+}
+
+impl Row {
     fn draw(&self, svg: &mut String, scale: &Scale, y: u32) -> fmt::Result {
-        let span = self.span;
+        let span = &self.span;
         let name = escaped(&shortened(&span.name, NAME));
         let fill = if span.failed { FAILED } else { TEXT };
         writeln!(svg, "<text x=\"{}\" y=\"{}\" fill=\"{fill}\">{name}</text>", 16 + 10 * span.depth, y + 12)?;
-        let parts = if self.parts.is_empty() { &[span][..] } else { &self.parts };
+        let parts = if self.parts.is_empty() { std::slice::from_ref(span) } else { &self.parts };
         for (index, part) in parts.iter().enumerate() {
             let (x, end) = (scale.x(part.begin), scale.x(part.end));
             let fill = if part.failed { FAILED } else { colour(part.process, part.kind) };
@@ -254,6 +268,19 @@ mod tests {
         let scale = Scale::of(&timeline, &timeline.spans[0]);
         let ends = [0, 1_000_000, 3_599_000_000_000, 3_600_000_000_000].map(|at| scale.x(began + at).round());
         assert_eq!(ends, [LEFT, LEFT + 1.0, LEFT + 65.0, LEFT + ROOM]);
+    }
+
+    #[test]
+    fn operations_too_short_to_be_seen_share_a_row() {
+        let rows = |least| example().rows(least).iter().map(|row| row.span.name.clone()).collect::<Vec<_>>();
+        assert_eq!(rows(2_000_000)[5..], ["mounts[0] /proc", "hooks: gate", "linux.sysctl net.core.x: write"]);
+        let mut timeline = example();
+        timeline.spans.pop();
+        let begin = timeline.spans[0].begin + 4_000_000;
+        timeline.spans.push(Span::new(Process::Init(101), Kind::Step, "pivot_root", begin, begin + 10));
+        let rows = timeline.rows(2_000_000);
+        assert_eq!((rows.len(), rows[5].span.name.as_str()), (6, "mounts[0] /proc and 2 more"));
+        assert_eq!(rows[5].span.end, begin + 10);
     }
 
     #[test]
