@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use sys::memfd::{self, Raw};
 
-use crate::failure::main_call;
 use crate::op::{Failure, Header, Inherited, MAGIC, Op, Slot, Str, StrList};
 
 /// Collects a program's operations in the order of their execution.
@@ -184,17 +183,15 @@ impl Program {
         Ok((memfd::sealed("lightship-program", &parts, false)?, self.header.size))
     }
 
-    /// The place of the configuration that an operation comes from, and the call that it is there for, in the words of errors.
-    pub fn names(&self, op: usize) -> Option<(&str, &'static str)> {
-        let place = self.places.get(*self.places_of.get(op)? as usize)?;
-        Some((place, main_call(self.ops.get(op)?)))
-    }
-
     /// The operation that a failure names, and the place of the configuration that it comes from.
     pub fn origin(&self, failure: &Failure) -> Option<(&Op, &str)> {
-        let op = self.ops.get(failure.op as usize)?;
-        let place = self.places.get(*self.places_of.get(failure.op as usize)? as usize)?;
-        Some((op, place))
+        self.operations().nth(failure.op.into())
+    }
+
+    /// The operations, each with the place of the configuration that it comes from.
+    pub fn operations(&self) -> impl Iterator<Item = (&Op, &str)> {
+        let place = |index: &u16| self.places.get(usize::from(*index)).map_or("", String::as_str);
+        self.ops.iter().zip(self.places_of.iter().map(place))
     }
 }
 
@@ -256,8 +253,6 @@ mod tests {
         assert_eq!(program.explain(&failure).to_string(), "mounts[7] /data: move_mount: invalid argument");
         assert_eq!(program.explain(&Failure { op: 0, ..failure }).to_string(), "setsid: invalid argument");
         assert!(program.origin(&Failure { op: 2, ..failure }).is_none());
-        assert_eq!(program.names(1), Some(("mounts[7] /data", "move_mount")));
-        assert_eq!(program.names(2), None);
     }
 
     #[test]

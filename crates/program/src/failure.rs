@@ -82,8 +82,8 @@ impl Program {
     }
 }
 
-/// The call that an operation is there for.
-pub(crate) fn main_call(op: &Op) -> &'static str {
+/// The call that an operation is there for, in the words of errors.
+pub fn main_call(op: &Op) -> &'static str {
     let step = match op {
         Op::CopyUp { .. } => 3,
         Op::Write { .. } | Op::WriteFile { .. } | Op::MoveRoot { .. } | Op::Hook { .. } => 2,

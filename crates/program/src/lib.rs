@@ -6,7 +6,7 @@ mod failure;
 pub mod op;
 
 pub use builder::{Program, ProgramBuilder, Start};
-pub use failure::{CallError, ErrnoText, Report, errno_text};
+pub use failure::{CallError, ErrnoText, Report, errno_text, main_call};
 pub use op::{Failure, GO, GO_TRACED, NO_VALUE, Op, Resolve, Slot, Str, StrList};
 
 /// The init program, a static executable without any dependency.

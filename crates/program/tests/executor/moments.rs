@@ -38,7 +38,7 @@ fn next(child: &Child) -> (Vec<u64>, Report) {
         let mut message = [0u8; 256];
         let len = child.receive(&mut message);
         let report = divide(&message[..len], &mut moments);
-        if let Some(report) = report.or((len == 0).then_some(Report::End)) {
+        if let Some(report) = report.or_else(|| (len == 0).then_some(Report::End)) {
             return (moments, report);
         }
     }
