@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, Mode};
 use rustix::io::Errno;
+use trace::Trace;
 
 use crate::error::Error;
 use crate::plan::CgroupPlan;
@@ -41,13 +42,13 @@ impl CgroupPlan {
         Ok(record)
     }
 
-    /// Makes the directories and sets the limits. No process is in them yet, so no limit can be outrun.
+    /// Makes the directories and sets the limits. No process is in them yet, so no limit can be outrun. `trace` gets the steps.
     ///
     /// # Errors
     /// What failed. All directories made here are removed again.
-    pub fn create(&self, record: &CgroupRecord) -> Result<(), Error> {
+    pub fn create(&self, record: &CgroupRecord, trace: &Trace) -> Result<(), Error> {
         let mut made = Vec::new();
-        self.create_all(record, &mut made).inspect_err(|_| {
+        self.create_all(record, trace, &mut made).inspect_err(|_| {
             for path in made.iter().rev() {
                 // The first error is the one to report; a directory left behind is in the journal.
                 let _ = rustix::fs::unlinkat(CWD, *path, AtFlags::REMOVEDIR);
@@ -55,28 +56,33 @@ impl CgroupPlan {
         })
     }
 
-    fn create_all<'r>(&self, record: &'r CgroupRecord, made: &mut Vec<&'r Path>) -> Result<(), Error> {
+    fn create_all<'r>(&self, record: &'r CgroupRecord, trace: &Trace, made: &mut Vec<&'r Path>) -> Result<(), Error> {
         for dir in &record.dirs {
-            if dir.version == Version::V2 && !self.wanted.is_empty() {
-                self.enable_controllers(dir)?;
-            }
-            // systemd may have made it, and not every v1 hierarchy is systemd's.
-            if dir.made && !(record.unit.is_some() && exists(&dir.path)?) {
-                make_dir(dir)?;
-                made.push(&dir.path);
-            }
-            if dir.version == Version::V1 && dir.has("cpuset") {
-                fill_cpuset(dir)?;
-            }
+            trace.step(dir.path.display(), || self.create_dir(dir, record, made))?;
         }
-        write_limits(&record.dirs, &self.writes)?;
+        trace.step("limits", || write_limits(&record.dirs, &self.writes))?;
         if let (Some(filter), Some(path)) = (&self.device_filter, record.unified())
             && let Some(fd) = record.open_unified()?
         {
-            match devices::attach(filter, &fd, path) {
+            match trace.step("filter of devices (BPF)", || devices::attach(filter, &fd, path)) {
                 Err(Error::DeviceFilter { .. }) if self.devices_optional => {}
                 attached => attached?,
             }
+        }
+        Ok(())
+    }
+
+    fn create_dir<'r>(&self, dir: &'r Dir, record: &CgroupRecord, made: &mut Vec<&'r Path>) -> Result<(), Error> {
+        if dir.version == Version::V2 && !self.wanted.is_empty() {
+            self.enable_controllers(dir)?;
+        }
+        // systemd may have made it, and not every v1 hierarchy is systemd's.
+        if dir.made && !(record.unit.is_some() && exists(&dir.path)?) {
+            make_dir(dir)?;
+            made.push(&dir.path);
+        }
+        if dir.version == Version::V1 && dir.has("cpuset") {
+            fill_cpuset(dir)?;
         }
         Ok(())
     }

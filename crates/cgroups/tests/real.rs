@@ -14,6 +14,7 @@ use cgroups::layout::Unified;
 use cgroups::{CgroupPlan, CgroupRecord, Error, JoinHandles, Layout, Manager, Version};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use trace::Trace;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -140,7 +141,7 @@ fn life_of_a_container_on_v1() {
     assert!(record.dirs.iter().all(|dir| dir.made));
     let cleanup = Cleanup(serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap());
     let record = &cleanup.0;
-    plan.create(record).unwrap();
+    plan.create(record, &Trace::default()).unwrap();
     let handles = record.join().unwrap();
 
     assert_eq!(read(record, "memory", "memory.limit_in_bytes"), "67108864");
@@ -190,7 +191,7 @@ fn updates_go_both_ways() {
     let plan = plan("update", json!({"memory": {"limit": 33554432, "swap": 33554432}}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
     let record = &cleanup.0;
-    plan.create(record).unwrap();
+    plan.create(record, &Trace::default()).unwrap();
     let handles = record.join().unwrap();
     let _process = start(&handles, "exec sleep 1000");
     let update = |resources: Value| record.update(&serde_json::from_value(resources).unwrap());
@@ -231,7 +232,7 @@ fn a_failed_create_leaves_nothing() {
     let Some(layout) = host_with_v1() else { return };
     let plan = plan("failed", json!({"cpu": {"cpus": "9000"}}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
-    let error = plan.create(&cleanup.0).unwrap_err();
+    let error = plan.create(&cleanup.0, &Trace::default()).unwrap_err();
     assert!(matches!(&error, Error::Limit { pointer, .. } if pointer == "/linux/resources/cpu/cpus"), "{error}");
     assert_gone(&cleanup.0);
 }
@@ -248,7 +249,7 @@ fn an_existing_cgroup_is_used_if_idle_and_never_removed() {
 
     let record = plan.record().unwrap();
     assert!(!record.dirs[0].made);
-    plan.create(&record).unwrap();
+    plan.create(&record, &Trace::default()).unwrap();
     let handles = record.join().unwrap();
     let process = start(&handles, "exec sleep 1000");
     let error = plan.record().unwrap_err().to_string();
@@ -271,7 +272,7 @@ fn a_directory_that_appears_meanwhile_is_left_alone() {
     let plan = plan("taken", json!({}), &layout);
     let record = plan.record().unwrap();
     std::fs::create_dir_all(&plan.dirs[0].path).unwrap();
-    let error = plan.create(&record).unwrap_err();
+    let error = plan.create(&record, &Trace::default()).unwrap_err();
     assert!(matches!(error, Error::Taken { .. }), "{error}");
     assert!(plan.dirs[0].path.exists());
     std::fs::remove_dir(&plan.dirs[0].path).unwrap();
@@ -284,7 +285,7 @@ fn life_of_a_container_on_v2() {
     let plan = plan("unified", json!({"devices": [{"allow": false}]}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
     let record = &cleanup.0;
-    plan.create(record).unwrap();
+    plan.create(record, &Trace::default()).unwrap();
     let handles = record.join().unwrap();
     let filters = sys::bpf::attached(sys::bpf::Hook::Device, handles.unified.as_ref().unwrap()).unwrap();
     assert_eq!(filters.len(), 1);
@@ -326,7 +327,7 @@ fn the_device_filter_refuses_what_no_rule_allows() {
     }
     let plan = plan("devices", json!({"devices": [{"allow": false, "access": "rwm"}]}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
-    plan.create(&cleanup.0).unwrap();
+    plan.create(&cleanup.0, &Trace::default()).unwrap();
     let handles = cleanup.0.join().unwrap();
     let script = format!("(: < {allowed}) && (: > {allowed}) || exit 1; (: < {denied}) 2>/dev/null && exit 2; exit 0");
     assert_eq!(start(&handles, &script).wait().code(), Some(0));
@@ -349,7 +350,7 @@ fn killing_without_cgroup_kill() {
     let plan = plan("v1kill", json!({}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
     let record = &cleanup.0;
-    plan.create(record).unwrap();
+    plan.create(record, &Trace::default()).unwrap();
     let handles = record.join().unwrap();
     assert!(handles.unified.is_none());
     // It forks all the time.
@@ -366,7 +367,7 @@ fn removal_waits_for_processes_that_are_leaving() {
     let Some(layout) = unified_only() else { return };
     let plan = plan("leaving", json!({}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
-    plan.create(&cleanup.0).unwrap();
+    plan.create(&cleanup.0, &Trace::default()).unwrap();
     let handles = cleanup.0.join().unwrap();
     let mut process = start(&handles, "sleep 0.3");
     cleanup.0.remove().unwrap();
@@ -386,7 +387,7 @@ fn a_controller_that_cannot_be_enabled_is_named() {
     std::fs::create_dir_all(&mount).unwrap();
     layout.unified = Some(Unified { mount: mount.clone(), controllers: vec!["memory".into()] });
     let plan = plan("limited", json!({"memory": {"limit": 4096}}), &layout);
-    let error = plan.create(&plan.record().unwrap()).unwrap_err();
+    let error = plan.create(&plan.record().unwrap(), &Trace::default()).unwrap_err();
     let text = error.to_string();
     assert!(
         text.starts_with("/linux/resources/memory/limit: cgroup controller \"memory\" cannot be enabled"),
@@ -404,7 +405,7 @@ fn without_a_cgroup_there_is_nothing_to_do() {
     let spec = serde_json::from_value(json!({"ociVersion": "1.3.0"})).unwrap();
     let plan = cgroups::plan(&spec, "none", &Layout::default(), Manager::Disabled).unwrap();
     let record = plan.record().unwrap();
-    plan.create(&record).unwrap();
+    plan.create(&record, &Trace::default()).unwrap();
     let handles = record.join().unwrap();
     assert!(handles.tasks.is_empty() && handles.unified.is_none());
     record.kill_all(LIMIT).unwrap();
@@ -424,7 +425,7 @@ fn a_free_controller_of_a_hybrid_host_is_used() {
     let was_enabled = std::fs::read_to_string(&control).unwrap().contains("hugetlb");
     let plan = plan("hugetlb", json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
-    plan.create(&cleanup.0).unwrap();
+    plan.create(&cleanup.0, &Trace::default()).unwrap();
     let dir = cleanup.0.unified().unwrap().to_owned();
     assert_eq!(std::fs::read_to_string(dir.join("hugetlb.2MB.max")).unwrap(), "4194304\n");
     let update = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]});
@@ -445,7 +446,7 @@ fn a_delegated_cgroup_belongs_to_the_container() {
     let Some(layout) = unified_only() else { return };
     let plan = plan("delegated", json!({}), &layout);
     let cleanup = Cleanup(plan.record().unwrap());
-    plan.create(&cleanup.0).unwrap();
+    plan.create(&cleanup.0, &Trace::default()).unwrap();
     cleanup.0.delegate(100_000).unwrap();
     let dir = cleanup.0.unified().unwrap();
     let owner = |file: &str| std::fs::metadata(dir.join(file)).unwrap().uid();

@@ -39,9 +39,11 @@ impl Runtime {
 
     /// The container of that id, to be changed: no other command changes it meanwhile.
     pub(crate) fn find_locked(&self, id: &str) -> Result<(Locked, Container), Error> {
-        let entry = self.entry(id)?.lock(LOCK_WAIT)?;
-        let container = Container::of(&entry)?;
-        Ok((entry, container))
+        self.trace.step("lock and record", || {
+            let entry = self.entry(id)?.lock(LOCK_WAIT)?;
+            let container = Container::of(&entry)?;
+            Ok((entry, container))
+        })
     }
 
     /// The folder of the container of that id, recorded or half-made.

@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use spec::{Linux, NamespaceType, Refusal, Spec, State, Status, token};
 use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, StateRoot, Undo};
+use trace::{Kind, Trace};
 
 use crate::container::{Container, state_of};
 use crate::hooks::{self, InitHooks};
@@ -88,12 +89,13 @@ impl Runtime {
         // Where there are no more descriptors to be had, undoing needs one all the same.
         let reserve = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
             .map_err(Error::call("a descriptor in reserve (raise RLIMIT_NOFILE)"))?;
-        let mut entry = StateRoot::open(&self.root)?.begin(&request.id)?;
+        let mut entry = self.trace.step("claim of the id", || StateRoot::open(&self.root)?.begin(&request.id))?;
         match self.make(request, &mut entry, console) {
             Ok(container) => Ok((entry, container)),
             Err(error) => {
                 drop(reserve);
                 delete::undo_create(
+                    &self.trace,
                     entry,
                     &request.spec.hooks,
                     &request.state_when_failed(),
@@ -109,33 +111,35 @@ impl Runtime {
         let id = ContainerId::parse(id)?;
         let bundle = bundle::folder(&options.bundle)?;
         let path = options.config.clone().unwrap_or_else(|| bundle.join(CONFIG));
-        let config = bundle::read_document("configuration", &path)?;
-        let mut spec = Spec::from_bytes(&config).map_err(|error| Error::Unreadable { path, error })?;
+        let (config, mut spec) = self.trace.step("configuration", || {
+            let config = bundle::read_document("configuration", &path)?;
+            let spec = Spec::from_bytes(&config).map_err(|error| Error::Unreadable { path, error })?;
+            Ok::<_, Error>((config, spec))
+        })?;
         let rootfs = bundle::rootfs(&bundle, &spec)?;
         notify::prepare(&mut spec, &self.root.join(id.as_str()));
         let preserve_fds = match &mut spec.process {
             Some(process) => process::preserved_fds(options.preserve_fds, process),
             None => options.preserve_fds,
         };
-        let host = self.host(&spec)?;
-        let mut plan = crate::plan(
-            &spec,
-            &host,
-            &PlanOptions {
-                id: id.to_string(),
-                bundle: bundle.clone(),
-                rootfs: rootfs.clone(),
-                cgroup_manager: self.cgroup_manager,
-                no_pivot: options.no_pivot,
-                no_new_keyring: options.no_new_keyring,
-                filter: spec.linux.as_ref().map(|linux| self.filter(linux)).transpose()?.flatten(),
-            },
-        )?;
+        let host = self.trace.step("facts of the host", || self.host(&spec))?;
+        let filter =
+            self.trace.step("seccomp filter", || spec.linux.as_ref().map_or(Ok(None), |linux| self.filter(linux)))?;
+        let plan_options = PlanOptions {
+            id: id.to_string(),
+            bundle: bundle.clone(),
+            rootfs: rootfs.clone(),
+            cgroup_manager: self.cgroup_manager,
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            filter,
+        };
+        let mut plan = self.trace.step("plan", || crate::plan(&spec, &host, &plan_options))?;
         plan.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let joined = namespaces::open_joins(&plan.namespaces)?;
         refuse_own_namespaces(&spec, &joined)?;
         let network = network::plan(&spec, &self.network, &host, &joined, &mut plan)?;
-        network.as_ref().map(|network| network.check_ports(self)).transpose()?;
+        self.trace.step("ports", || network.as_ref().map_or(Ok(()), |network| network.check_ports(self)))?;
         Ok(Request { id, config, spec, plan, network, host, joined, options, preserve_fds, bundle, rootfs })
     }
 
@@ -165,43 +169,45 @@ impl Runtime {
 
     /// Makes everything, in an order in which each thing is written down before it is made.
     fn make(&self, request: &Request<'_>, entry: &mut Locked, console: Option<OwnedFd>) -> Result<Container, Error> {
+        let trace = &self.trace;
         journal_root(request, entry)?;
-        let resctrl = make_resctrl(request, entry)?;
-        let cgroup = make_cgroup(request, entry)?;
-        let listener = socket::listen(entry)?;
-        entry.write(CONFIG, &request.config)?;
+        let resctrl = trace.step("resctrl", || make_resctrl(request, entry))?;
+        let cgroup = trace.step("cgroup", || make_cgroup(trace, request, entry))?;
+        let listener = trace.step("socket for start", || socket::listen(entry))?;
+        trace.step("copy of the configuration", || entry.write(CONFIG, &request.config))?;
         notify::make_folder(&request.spec, entry)?;
         let (mut builder, mut init_hooks) = (ProgramBuilder::new(), None);
-        let unified = emit(request, &cgroup, listener, console, &mut builder, &mut init_hooks)?;
-        let mut launch = Launch::new(
-            builder,
-            &LaunchPlan {
-                ignored_signals: request.host.ignored_signals,
-                preserve_fds: request.preserve_fds,
-                cgroup: unified.as_ref().map(AsFd::as_fd),
-                into: Into::Namespaces(&request.plan.namespaces, &request.joined),
-            },
-        )?;
+        let unified = trace
+            .step("init's program", || emit(request, &cgroup, listener, console, &mut builder, &mut init_hooks))?;
+        let plan = LaunchPlan {
+            ignored_signals: request.host.ignored_signals,
+            preserve_fds: request.preserve_fds,
+            cgroup: unified.as_ref().map(AsFd::as_fd),
+            into: Into::Namespaces(&request.plan.namespaces, &request.joined),
+            trace,
+        };
+        let mut launch = trace.step("launch of init", || Launch::new(builder, &plan))?;
         let init = InitProcess::of(launch.pid)?;
         if cgroup.dirs.is_empty() {
             // By its cgroup a process is found even if the record is damaged.
             entry.journal(&[Undo::Process(init)])?;
         }
-        enter_unit(request, &cgroup, &launch)?;
+        trace.step("systemd's unit", || enter_unit(trace, request, &cgroup, &launch))?;
         // The cgroup is there, also where systemd makes it, and nothing of the container's has run, its hooks included.
-        let network = request.network.as_ref().map(|network| network.attach(&cgroup)).transpose()?;
+        let attach = || request.network.as_ref().map(|network| network.attach(&cgroup)).transpose();
+        let network = trace.step("programs of the host's network (BPF)", attach)?;
         if let Some(resctrl) = &resctrl {
             resctrl.join(launch.pid)?;
         }
-        move_net_devices(request, launch.pid)?;
+        trace.step("network devices", || move_net_devices(request, launch.pid))?;
         let record =
             request.record(&cgroup, resctrl.as_ref(), network.as_ref().map(|network| &network.record), init)?;
         let terminal = request.plan.terminal.is_some();
-        let watch = |network: &Attached| network.watch(&launch, terminal, self);
+        let watch = |network: &Attached| trace.step("watcher", || network.watch(&launch, terminal, self));
         // While init is at work; a terminal is there only when it is ready.
         network.iter().filter(|_| !terminal).for_each(watch);
-        run_hooks(request, &record, &launch, &mut init_hooks)?;
-        if let Err(error) = launch.wait_gate(GATE_READY) {
+        run_hooks(trace, request, &record, &launch, &mut init_hooks)?;
+        if let Err(error) = trace.span(Kind::Wait, "wait for init: ready", || launch.wait_gate(GATE_READY)) {
             return Err(match init_hooks {
                 Some(hooks) => hooks.explain(error),
                 None => error,
@@ -211,9 +217,10 @@ impl Runtime {
         launch.confine(&request.plan.process.confine)?;
         // Written before init is released: from here on a runtime that is killed leaves a container, and until here init
         // ends by itself when its runtime does.
-        entry.commit(&record)?;
+        trace.step("record", || entry.commit(&record))?;
         launch.open_gate()?;
-        hand_out(request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref(), &launch)?;
+        let (pid_file, pidfd_socket) = (request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref());
+        trace.step("pid file", || hand_out(pid_file, pidfd_socket, &launch))?;
         launch.keep();
         let init = launch.pidfd.try_clone().map_err(Error::call("the pidfd"))?;
         let network = network.map(|network| network.record);
@@ -302,14 +309,14 @@ fn journal_root(request: &Request<'_>, entry: &mut Locked) -> Result<(), Error> 
 }
 
 /// Writes down which cgroup will be made, then makes it, unless systemd is to do so.
-fn make_cgroup(request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
+fn make_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
     let cgroup = request.plan.cgroup.record()?;
     if cgroup.dirs.is_empty() {
         return Ok(cgroup);
     }
     entry.journal(&[Undo::Cgroup(to_value(&cgroup)?)])?;
     if cgroup.unit.is_none() {
-        request.plan.cgroup.create(&cgroup)?;
+        request.plan.cgroup.create(&cgroup, trace)?;
         delegate(request, &cgroup)?;
     }
     Ok(cgroup)
@@ -330,12 +337,12 @@ fn make_resctrl(request: &Request<'_>, entry: &mut Locked) -> Result<Option<Resc
 
 /// Lets systemd make the cgroup around init, which waits for it at its first gate. A runtime that is killed meanwhile takes init
 /// with it, and what systemd has made is in the journal.
-fn enter_unit(request: &Request<'_>, cgroup: &CgroupRecord, launch: &Launch) -> Result<(), Error> {
+fn enter_unit(trace: &Trace, request: &Request<'_>, cgroup: &CgroupRecord, launch: &Launch) -> Result<(), Error> {
     if cgroup.unit.is_none() {
         return Ok(());
     }
     launch.wait_gate(GATE_CGROUP)?;
-    request.plan.cgroup.start_unit(cgroup, launch.pid)?;
+    request.plan.cgroup.start_unit(cgroup, launch.pid, trace)?;
     delegate(request, cgroup)?;
     launch.open_gate()
 }
@@ -482,6 +489,7 @@ fn move_net_devices(request: &Request<'_>, pid: i32) -> Result<(), Error> {
 
 /// Runs the hooks of the runtime's namespaces while init waits, and gives init the state for its own.
 fn run_hooks(
+    trace: &Trace,
     request: &Request<'_>,
     record: &Record,
     launch: &Launch,
@@ -491,10 +499,10 @@ fn run_hooks(
     if hooks.prestart.is_empty() && hooks.create_runtime.is_empty() && init_hooks.is_none() {
         return Ok(());
     }
-    launch.wait_gate(GATE_HOOKS)?;
+    trace.span(Kind::Wait, "wait for init: hooks", || launch.wait_gate(GATE_HOOKS))?;
     let state = state_of(record, Status::Created, Some(launch.pid));
-    hooks::run("prestart", &hooks.prestart, &state)?;
-    hooks::run("createRuntime", &hooks.create_runtime, &state)?;
+    hooks::run(trace, "prestart", &hooks.prestart, &state)?;
+    hooks::run(trace, "createRuntime", &hooks.create_runtime, &state)?;
     if let Some(hooks) = init_hooks {
         hooks.set_state(&state)?;
     }

@@ -10,6 +10,7 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::process::Signal;
 use spec::{Hooks, State, Status};
 use state::{Entry, InitProcess, Locked, Undo};
+use trace::{Kind, Trace};
 
 use crate::container::Container;
 use crate::{Error, Runtime, hooks, launch};
@@ -34,19 +35,19 @@ impl Runtime {
         if !force {
             let (entry, container) = self.find_locked(id)?;
             return match container.status(&entry)? {
-                Status::Stopped => destroy(entry, &container),
+                Status::Stopped => destroy(&self.trace, entry, &container),
                 status => Err(Error::NotStopped { id: id.to_owned(), status }),
             };
         }
-        let entry = match entry.lock(FORCED_LOCK_WAIT) {
+        let entry = match self.trace.step("lock", || entry.lock(FORCED_LOCK_WAIT)) {
             Err(error) if error.is_not_found() => return Ok(()),
             entry => entry?,
         };
         match Container::of(&entry) {
-            Ok(container) => destroy(entry, &container),
+            Ok(container) => destroy(&self.trace, entry, &container),
             // Half-made, or damaged: the journal is enough.
             Err(_) => {
-                undo(&entry, None)?;
+                undo(&self.trace, &entry, None)?;
                 Ok(entry.remove()?)
             }
         }
@@ -56,20 +57,20 @@ impl Runtime {
 /// Ends the container's processes, undoes everything, runs the poststop hooks and forgets the container.
 ///
 /// A poststop hook that fails is a warning, and the others run (config.md, "Poststop").
-pub(crate) fn destroy(entry: Locked, container: &Container) -> Result<(), Error> {
+pub(crate) fn destroy(trace: &Trace, entry: Locked, container: &Container) -> Result<(), Error> {
     if let Some(init) = &container.init {
-        end(&container.cgroup, init)?;
+        trace.span(Kind::Wait, "wait for the end of the killed init", || end(&container.cgroup, init))?;
     }
-    undo(&entry, Some(&container.cgroup))?;
+    undo(trace, &entry, Some(&container.cgroup))?;
     // A configuration that cannot be read any more must not keep the container from being deleted.
     if let Ok(spec) = container.spec(&entry) {
-        poststop(&spec.hooks, &container.state(Status::Stopped));
+        poststop(trace, &spec.hooks, &container.state(Status::Stopped));
     }
-    Ok(entry.remove()?)
+    Ok(trace.step("removal of the record", || entry.remove())?)
 }
 
-fn poststop(hooks: &Hooks, state: &State) {
-    for error in hooks::run_all("poststop", &hooks.poststop, state) {
+fn poststop(trace: &Trace, hooks: &Hooks, state: &State) {
+    for error in hooks::run_all(trace, "poststop", &hooks.poststop, state) {
         log::warn!("{error}");
     }
 }
@@ -93,11 +94,11 @@ fn end(cgroup: &CgroupRecord, init: &std::os::fd::OwnedFd) -> Result<(), Error> 
 ///
 /// A line that cannot be understood never will be, so it is no reason to keep the container. Its cgroup, the one thing worth
 /// searching for, is then taken from the record.
-fn undo(entry: &Entry, recorded: Option<&CgroupRecord>) -> Result<(), Error> {
+fn undo(trace: &Trace, entry: &Entry, recorded: Option<&CgroupRecord>) -> Result<(), Error> {
     let undos = entry.undos()?;
     let (mut first, mut damaged) = (None, undos.is_empty());
     for undo in undos {
-        match undo.map_err(Error::from).and_then(|undo| undo_one(&undo)) {
+        match undo.map_err(Error::from).and_then(|undo| trace.step(name(&undo), || undo_one(&undo))) {
             Ok(()) => {}
             Err(error @ Error::State(state::Error::Damaged { .. })) => {
                 log::warn!("{error}");
@@ -110,6 +111,15 @@ fn undo(entry: &Entry, recorded: Option<&CgroupRecord>) -> Result<(), Error> {
         remove_cgroup(cgroup)?;
     }
     first.map_or(Ok(()), Err)
+}
+
+fn name(undo: &Undo) -> &'static str {
+    match undo {
+        Undo::Cgroup(_) => "removal of the cgroup",
+        Undo::Mount { .. } => "removal of the root's mount",
+        Undo::Process(_) => "end of init",
+        Undo::Folder { .. } | Undo::File { .. } => "removal of a file",
+    }
 }
 
 fn remove_cgroup(cgroup: &CgroupRecord) -> Result<(), Error> {
@@ -175,10 +185,10 @@ fn kill(process: &InitProcess) -> Result<(), Error> {
 
 /// After a create that failed. Its error is the one to be reported; what cannot be undone stays in the journal for
 /// `delete --force`.
-pub(crate) fn undo_create(entry: Locked, hooks: &Hooks, state: &State, run_poststop: bool) {
-    let undone = undo(&entry, None);
+pub(crate) fn undo_create(trace: &Trace, entry: Locked, hooks: &Hooks, state: &State, run_poststop: bool) {
+    let undone = undo(trace, &entry, None);
     if run_poststop {
-        poststop(hooks, state);
+        poststop(trace, hooks, state);
     }
     if let Err(error) = undone.and_then(|()| Ok(entry.remove()?)) {
         log::warn!("what the failed create had made is left for delete --force: {error}");

@@ -9,6 +9,7 @@ use hostnet::NetRecord;
 use program::{Op, ProgramBuilder, Resolve, Slot};
 use rustix::fs::{Mode, OFlags};
 use spec::{ConsoleSize, Linux, NamespaceType, Process, Spec, Status};
+use trace::{Kind, Trace};
 
 use crate::container::Container;
 use crate::create::emit_cgroup;
@@ -79,14 +80,14 @@ impl Runtime {
     /// # Errors
     /// The container does not run; the program cannot be executed.
     pub fn exec(&self, id: &str, options: &ExecOptions) -> Result<u8, Error> {
-        let (entry, container) = self.find(id)?;
+        let (entry, container) = self.trace.step("record", || self.find(id))?;
         check_status(container.status(&entry)?, options)?;
         let spec = container.spec(&entry)?;
         let mut process = wanted_process(&spec, options)?;
         let preserve_fds = process::preserved_fds(options.preserve_fds, &mut process);
         process.validate("").map_err(|refusal| in_process(&refusal))?;
         spec.process_ids_are_mapped(&process, "").map_err(|refusal| in_process(&refusal))?;
-        let mut host = HostFacts::probe(self.rootless)?;
+        let mut host = self.trace.step("facts of the host", || HostFacts::probe(self.rootless))?;
         if process.apparmor_profile.is_some() {
             host.confine.apparmor_profiles = confine::apparmor_profiles();
         }
@@ -98,7 +99,17 @@ impl Runtime {
         }
         plan.confine.no_abstract_sockets = container.network.as_ref().is_some_and(NetRecord::denies_abstract_sockets);
         plan.confine.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        Exec { container: &container, spec: &spec, linux: &linux, host: &host, plan, preserve_fds, options }.run()
+        Exec {
+            container: &container,
+            spec: &spec,
+            linux: &linux,
+            host: &host,
+            plan,
+            preserve_fds,
+            options,
+            trace: &self.trace,
+        }
+        .run()
     }
 }
 
@@ -110,6 +121,7 @@ struct Exec<'a> {
     plan: ProcessPlan,
     preserve_fds: u32,
     options: &'a ExecOptions,
+    trace: &'a Trace,
 }
 
 impl Exec<'_> {
@@ -124,7 +136,7 @@ impl Exec<'_> {
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
         let mut launch = self.launch(console.or(own_console))?;
         foreground.attach()?;
-        let exit = foreground.wait(launch.pidfd.as_fd())?;
+        let exit = self.trace.span(Kind::Program, "the program", || foreground.wait(launch.pidfd.as_fd()))?;
         launch.keep();
         Ok(exit.code())
     }
@@ -168,14 +180,15 @@ impl Exec<'_> {
             preserve_fds: self.preserve_fds,
             cgroup: unified.as_ref().map(AsFd::as_fd),
             into: Into::Container(init.as_fd(), pids),
+            trace: self.trace,
         };
         let initial = self.plan.process.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.initial.as_ref());
         let launch = match initial {
             Some(cpus) => Launch::on_cpus(cpus, builder, &plan)?,
-            None => Launch::new(builder, &plan)?,
+            None => self.trace.step("launch", || Launch::new(builder, &plan))?,
         };
         if waits {
-            launch.wait_gate(create::GATE_READY)?;
+            self.trace.span(Kind::Wait, "wait for init: ready", || launch.wait_gate(create::GATE_READY))?;
             launch.confine(confine)?;
             resctrl.map_or(Ok(()), |resctrl| resctrl.join(launch.pid))?;
             if by_systemd {
@@ -183,8 +196,8 @@ impl Exec<'_> {
             }
             launch.open_gate()?;
         }
-        launch
-            .wait_exec(|fd| listener::hand_over(self.linux, launch.pid, self.container.state(Status::Running), &fd))?;
+        let hand_over = |fd| listener::hand_over(self.linux, launch.pid, self.container.state(Status::Running), &fd);
+        self.trace.span(Kind::Wait, "wait for init: execve", || launch.wait_exec(hand_over))?;
         create::hand_out(self.options.pid_file.as_deref(), self.options.pidfd_socket.as_deref(), &launch)?;
         Ok(launch)
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use program::{Failure, Op, ProgramBuilder, Slot};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use spec::{Hook, State};
+use trace::{Kind, Trace};
 
 use crate::Error;
 use crate::launch;
@@ -22,22 +23,23 @@ use crate::launch;
 const OUTPUT_SHOWN: u64 = 4096;
 
 /// Runs the hooks of a point one after the other, up to the first that fails.
-pub(crate) fn run(point: &'static str, hooks: &[Hook], state: &State) -> Result<(), Error> {
+pub(crate) fn run(trace: &Trace, point: &'static str, hooks: &[Hook], state: &State) -> Result<(), Error> {
     if hooks.is_empty() {
         return Ok(());
     }
     let state = document(state)?;
     hooks.iter().enumerate().try_for_each(|(index, hook)| {
-        run_one(hook, &state).map_err(|problem| Error::Hook { place: place(point, index, hook), problem })
+        traced(trace, point, index, hook, &state)
+            .map_err(|problem| Error::Hook { place: place(point, index, hook), problem })
     })
 }
 
 /// Runs every hook of a point whatever becomes of the others, and returns what failed (poststop).
-pub(crate) fn run_all(point: &'static str, hooks: &[Hook], state: &State) -> Vec<Error> {
+pub(crate) fn run_all(trace: &Trace, point: &'static str, hooks: &[Hook], state: &State) -> Vec<Error> {
     let one = |(index, hook): (usize, &Hook)| {
         document(state)
             .map_err(|error| error.to_string())
-            .and_then(|state| run_one(hook, &state))
+            .and_then(|state| traced(trace, point, index, hook, &state))
             .err()
             .map(|problem| Error::Hook { place: place(point, index, hook), problem })
     };
@@ -46,6 +48,11 @@ pub(crate) fn run_all(point: &'static str, hooks: &[Hook], state: &State) -> Vec
 
 fn place(point: &str, index: usize, hook: &Hook) -> String {
     format!("hooks.{point}[{index}] {}", hook.path.display())
+}
+
+fn traced(trace: &Trace, point: &str, index: usize, hook: &Hook, state: &[u8]) -> Result<(), String> {
+    let name = format_args!("hooks.{point}[{index}] {}", hook.path.display());
+    trace.span(Kind::Hook, name, || run_one(hook, state))
 }
 
 fn document(state: &State) -> Result<Vec<u8>, Error> {

@@ -12,7 +12,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use spec::NumberList;
 use sys::memfd::{Raw, sealed};
 use sys::spawn::{Spawn, Spawned};
+use trace::Trace;
 
+use crate::moments::Moments;
 use crate::user_namespace::write_maps;
 use crate::{Error, hooks, socket};
 
@@ -22,6 +24,7 @@ pub(crate) struct Launch {
     pub(crate) pidfd: OwnedFd,
     report: OwnedFd,
     program: Program,
+    moments: Moments,
     kept: bool,
 }
 
@@ -41,6 +44,8 @@ pub(crate) struct LaunchPlan<'a> {
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
     /// New or joined namespaces of a container, or the init process whose PID namespace is entered.
     pub(crate) into: Into<'a>,
+    /// Where its operations are recorded.
+    pub(crate) trace: &'a Trace,
 }
 
 /// Where the process goes.
@@ -71,6 +76,7 @@ impl Launch {
             ignored_signals: plan.ignored_signals,
             preserve_fds: plan.preserve_fds,
             report: std::os::fd::AsRawFd::as_raw_fd(&childs),
+            traced: plan.trace.is_on(),
         });
         let (program_file, program_size) = program.to_file().map_err(Error::call("a memfd for init's program"))?;
         let init = sealed("lightship-init", &[Raw::of(INIT)], true).map_err(|error| match error.kind() {
@@ -97,6 +103,7 @@ impl Launch {
             wait_for_ids: maps.is_some(),
             own_memory: false,
         };
+        let moments = Moments::new(plan.trace);
         let Spawned { pid, pidfd } = match plan.into {
             Into::Namespaces(namespaces, joined) => {
                 child.namespaces = namespaces.new;
@@ -105,7 +112,7 @@ impl Launch {
             }
             Into::Container(init, pids) => namespaces::spawn_into(init, pids == IntoPids::Born, &child)?,
         };
-        let mut launch = Launch { pid, pidfd, report, program, kept: false };
+        let mut launch = Launch { pid, pidfd, report, program, moments, kept: false };
         if let Some(maps) = maps {
             write_maps(pid, maps)?;
             launch.open_gate()?;
@@ -138,7 +145,7 @@ impl Launch {
                 self.open_gate()
             }
             Report::Failed(failure) => Err(self.failed(&failure)),
-            Report::Gate(_) | Report::Listener | Report::End => Err(self.died()),
+            Report::Gate(_) | Report::Moment(_) | Report::Listener | Report::End => Err(self.died()),
         }
     }
 
@@ -169,7 +176,7 @@ impl Launch {
             Report::Gate(reached) if reached == number => Ok(()),
             Report::Gate(reached) => Err(Error::Other(format!("init waits at gate {reached} instead of {number}"))),
             Report::Failed(failure) => Err(self.failed(&failure)),
-            Report::End | Report::Listener | Report::Cloned(_) => Err(self.died()),
+            Report::End | Report::Moment(_) | Report::Listener | Report::Cloned(_) => Err(self.died()),
         }
     }
 
@@ -182,10 +189,13 @@ impl Launch {
                     listener(fd)?;
                     continue;
                 }
-                (Report::End, _) => Ok(()),
+                (Report::End, _) => {
+                    self.moments.executed();
+                    Ok(())
+                }
                 (Report::Failed(failure), _) => Err(self.failed(&failure)),
                 (Report::Gate(reached), _) => Err(Error::Other(format!("init waits at gate {reached}"))),
-                (Report::Cloned(_) | Report::Listener, _) => Err(self.died()),
+                (Report::Cloned(_) | Report::Moment(_) | Report::Listener, _) => Err(self.died()),
             };
         }
     }
@@ -207,16 +217,25 @@ impl Launch {
         Ok(self.next_message()?.0)
     }
 
+    /// The next message that is more than moments, which may stand before it.
     fn next_message(&self) -> Result<(Report, Option<OwnedFd>), Error> {
-        let mut message = [0u8; 8];
-        match socket::receive(self.report.as_fd(), &mut message) {
-            Ok((len, fd)) => Ok((Report::from_bytes(message.get(..len).unwrap_or_default()), fd)),
-            Err(rustix::io::Errno::CONNRESET) => Ok((Report::End, None)),
-            Err(errno) => Err(Error::call("a report of init's")(errno)),
+        loop {
+            let mut message = [0u8; 256];
+            let (len, fd) = match socket::receive(self.report.as_fd(), &mut message) {
+                Err(rustix::io::Errno::CONNRESET) | Ok((0, _)) => return Ok((Report::End, None)),
+                received => received.map_err(Error::call("a report of init's"))?,
+            };
+            for word in message.get(..len).unwrap_or_default().chunks(8) {
+                match Report::from_bytes(word) {
+                    Report::Moment(moment) => self.moments.told(moment),
+                    report => return Ok((report, fd)),
+                }
+            }
         }
     }
 
     fn failed(&self, failure: &Failure) -> Error {
+        self.moments.failed(failure.op.into());
         explain(&self.program, failure)
     }
 
@@ -239,6 +258,7 @@ impl Drop for Launch {
             let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
             let _ = wait(self.pidfd.as_fd());
         }
+        self.moments.record("clone3, execve of init", self.pid, &self.program);
     }
 }
 

@@ -19,6 +19,7 @@ mod kill;
 mod launch;
 mod list;
 mod listener;
+mod moments;
 mod network;
 mod notify;
 mod pause;
@@ -37,6 +38,8 @@ mod user_namespace;
 mod watcher;
 
 use std::path::PathBuf;
+
+use trace::Trace;
 
 pub use create::CreateOptions;
 pub use error::Error;
@@ -73,4 +76,6 @@ pub struct Runtime {
     pub rootless: Rootless,
     /// `--net-KEY=VALUE`: settings for all containers in the host's network.
     pub network: Vec<(hostnet::config::Key, String)>,
+    /// `--trace`: where the steps of a command are recorded.
+    pub trace: Trace,
 }

@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use trace::Kind;
+
 use crate::create::CreateOptions;
 use crate::notify::Notify;
 use crate::terminal::Foreground;
@@ -42,7 +44,10 @@ impl Runtime {
                 foreground.attach()
             })
             .and_then(|()| self.start_created(entry, &container, &request.spec))
-            .and_then(|()| foreground.wait(container.init.as_ref().ok_or(Error::NotRunning)?.as_fd()));
+            .and_then(|()| {
+                let init = container.init.as_ref().ok_or(Error::NotRunning)?;
+                self.trace.span(Kind::Program, "the container's program", || foreground.wait(init.as_fd()))
+            });
         if ended.is_err() || !run.keep {
             let deleted = self.delete(id, true);
             return ended.and_then(|exit| deleted.map(|()| exit.code()));

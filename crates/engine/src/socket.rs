@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use program::Report;
+use program::{GO, GO_TRACED, Report};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
@@ -16,6 +16,7 @@ use rustix::net::{
 use state::Entry;
 
 use crate::Error;
+use crate::moments::Moments;
 
 /// Its name in the container's folder.
 const START: &str = "start";
@@ -46,15 +47,20 @@ pub(crate) fn remove(entry: &Entry) -> Result<(), Error> {
 }
 
 /// Tells init to go on, and waits for its execve or its failure; `listener` gets what a filter with notifications makes.
-pub(crate) fn start(entry: &Entry, listener: impl Fn(OwnedFd) -> Result<(), Error>) -> Result<Report, Error> {
+pub(crate) fn start(
+    entry: &Entry,
+    moments: &Moments,
+    listener: impl Fn(OwnedFd) -> Result<(), Error>,
+) -> Result<Report, Error> {
     let failed = |error: std::io::Error| Error::file("socket", entry.path().join(START))(error);
     let mut connection = UnixStream::connect(address(entry.directory(), START)).map_err(failed)?;
-    connection.write_all(&[1]).map_err(failed)?;
+    connection.write_all(&[if moments.wanted() { GO_TRACED } else { GO }]).map_err(failed)?;
     loop {
         let mut message = [0; 8];
         let (len, fd) = receive(connection.as_fd(), &mut message).map_err(|errno| failed(errno.into()))?;
         match (Report::from_bytes(message.get(..len).unwrap_or_default()), fd) {
             (Report::Listener, Some(fd)) => listener(fd)?,
+            (Report::Moment(moment), _) => moments.told(moment),
             (report, _) => return Ok(report),
         }
     }

@@ -7,8 +7,10 @@ use confine::Early;
 use program::{ProgramBuilder, Report, Slot, Start};
 use spec::{Linux, Spec, Status};
 use state::Locked;
+use trace::Kind;
 
 use crate::container::Container;
+use crate::moments::Moments;
 use crate::notify::Notify;
 use crate::plan::plan_process;
 use crate::process::ProcessPlan;
@@ -47,27 +49,33 @@ impl Runtime {
     /// Starts a container that is known to be created.
     pub(crate) fn start_created(&self, entry: Locked, container: &Container, spec: &Spec) -> Result<(), Error> {
         let linux = spec.linux.clone().unwrap_or_default();
-        let report = socket::start(&entry, |fd| {
-            let pid = container.record.init.map_or(0, |init| init.pid);
-            listener::hand_over(&linux, pid, container.state(Status::Created), &fd)
-        })?;
+        let pid = container.record.init.map_or(0, |init| init.pid);
+        let moments = Moments::new(&self.trace);
+        let hand_over = |fd| listener::hand_over(&linux, pid, container.state(Status::Created), &fd);
+        let report =
+            self.trace.span(Kind::Wait, "wait for init: execve", || socket::start(&entry, &moments, hand_over))?;
         socket::remove(&entry)?;
         let failed = match report {
             Report::Failed(failure) => {
+                moments.failed(failure.op.into());
                 // So that the container is seen to have stopped from now on.
                 if let Some(init) = &container.init {
                     launch::wait_ended(init.as_fd(), END_WAIT);
                 }
                 Some(self.explain(spec, &failure))
             }
-            Report::End | Report::Gate(_) | Report::Cloned(_) | Report::Listener => {
-                hooks::run("poststart", &spec.hooks.poststart, &container.state(Status::Running)).err()
+            Report::End | Report::Gate(_) | Report::Cloned(_) | Report::Moment(_) | Report::Listener => {
+                moments.executed();
+                hooks::run(&self.trace, "poststart", &spec.hooks.poststart, &container.state(Status::Running)).err()
             }
         };
+        if let Some(Ok(tail)) = moments.wanted().then(|| self.tail(spec, &linux)) {
+            moments.record("woken by start", pid, &tail.finish(Start::default()));
+        }
         match failed {
             None => Ok(()),
             Some(error @ Error::Hook { .. }) => {
-                delete::destroy(entry, container)?;
+                delete::destroy(&self.trace, entry, container)?;
                 Err(error)
             }
             Some(error) => Err(error),

@@ -2,6 +2,7 @@
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
+use trace::Trace;
 
 use super::bus::{Connection, Failure};
 use super::properties::{self, DEFAULT_PERIOD, Property};
@@ -19,18 +20,18 @@ impl CgroupPlan {
     ///
     /// # Errors
     /// systemd refuses, a limit cannot be had.
-    pub fn start_unit(&self, record: &CgroupRecord, pid: i32) -> Result<(), Error> {
+    pub fn start_unit(&self, record: &CgroupRecord, pid: i32, trace: &Trace) -> Result<(), Error> {
         let Some(plan) = &self.unit else { return Ok(()) };
         let mut properties = plan.properties.clone();
         if plan.unit.is_scope() {
             properties.push(("PIDs".to_owned(), pids(pid)));
         }
-        plan.unit.start(properties)?;
+        trace.step("StartTransientUnit", || plan.unit.start(properties))?;
         if let Some(dir) = record.unified().filter(|dir| access(*dir, Access::EXISTS).is_err()) {
             let problem = format!("it has put it elsewhere than in {}", dir.display());
             return Err(Error::Systemd { action: "start", unit: plan.unit.name.clone(), problem });
         }
-        self.create(record)?;
+        self.create(record, trace)?;
         record.dirs.iter().filter(|dir| dir.version == Version::V1 || !plan.unit.is_scope()).try_for_each(|dir| {
             // Not all v1 hierarchies are systemd's, and it moves no process into a slice.
             move_into(dir, pid)
