@@ -8,7 +8,7 @@ use hostnet::config::Key;
 use rustix::fs::Mode;
 
 use crate::args::{option, path, path_option, switch, text};
-use crate::{Error, log};
+use crate::{Error, log, trace};
 use engine::{Rootless, Runtime};
 
 /// The part of the help about [`Key`].
@@ -25,6 +25,8 @@ pub struct Global {
     pub network: Vec<(Key, String)>,
     /// Whether cgroups that the caller may not make are done without.
     pub rootless: Rootless,
+    /// Where the timeline of a command goes.
+    pub trace: Option<PathBuf>,
 }
 
 pub(crate) fn arguments() -> Vec<Arg> {
@@ -34,6 +36,7 @@ pub(crate) fn arguments() -> Vec<Arg> {
         option("cgroup-manager", "MANAGER", "who makes the cgroups").value_parser(["cgroupfs", "systemd", "disabled"]),
         option("rootless", "WHEN", "whether to do without cgroups that the caller may not make [default: auto]")
             .value_parser(["true", "false", "auto"]),
+        trace::argument(),
         path_option("criu", "accepted and ignored: criu is found in PATH").hide(true),
     ];
     arguments.extend(Key::ALL.map(|key| option(key.argument(), "VALUE", key.about()).help_heading(NETWORK)));
@@ -47,6 +50,7 @@ impl From<&ArgMatches> for Global {
         let network = |key: Key| Some((key, text(arguments, key.argument())?.to_owned()));
         Self {
             root: path(arguments, "root"),
+            trace: path(arguments, "trace"),
             network: Key::ALL.into_iter().filter_map(network).collect(),
             cgroup_manager: match text(arguments, "cgroup-manager") {
                 Some("disabled") => Manager::Disabled,
@@ -69,7 +73,7 @@ impl Global {
     pub fn runtime(&self) -> Runtime {
         let root = self.root.clone().unwrap_or_else(default_root);
         let network = self.network.clone();
-        Runtime { root, cgroup_manager: self.cgroup_manager, rootless: self.rootless, network }
+        Runtime { root, cgroup_manager: self.cgroup_manager, rootless: self.rootless, network, ..Runtime::default() }
     }
 
     /// The runtime for a command that makes a container. A default root below XDG_RUNTIME_DIR gets the sticky bit,

@@ -11,5 +11,6 @@ pub mod global;
 pub mod log;
 pub mod output;
 pub mod signal;
+mod trace;
 
 pub use error::Error;

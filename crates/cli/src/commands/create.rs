@@ -8,7 +8,8 @@ use super::Verb;
 use crate::Error;
 use crate::args::{container_id, id, path, path_option, switch};
 use crate::global::Global;
-use engine::CreateOptions;
+use crate::trace::{self, traced};
+use engine::{CreateOptions, Runtime};
 
 pub(super) const VERB: Verb = Verb { name: "create", about: "create a container from a bundle", arguments, run };
 
@@ -17,12 +18,13 @@ fn arguments(command: Command) -> Command {
 }
 
 fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    global.runtime_for_create()?.create(container_id(arguments), &create_options(arguments))?;
+    let create = |runtime: &Runtime| runtime.create(container_id(arguments), &create_options(arguments));
+    traced(global, VERB.name, arguments, global.runtime_for_create()?, create)??;
     Ok(0)
 }
 
 /// The flags `create` and `run` share.
-pub(super) fn options() -> [Arg; 8] {
+pub(super) fn options() -> [Arg; 9] {
     [
         path_option("bundle", "the directory of config.json [default: .]").short('b'),
         path_option("config", "read this file and not the bundle's config.json").short('f'),
@@ -32,6 +34,7 @@ pub(super) fn options() -> [Arg; 8] {
         switch("no-pivot", "change the root without pivot_root, for a host that runs from a ramdisk"),
         switch("no-new-keyring", "keep the caller's session keyring"),
         preserve_fds(),
+        trace::argument(),
     ]
 }
 

@@ -8,7 +8,8 @@ use super::{Verb, create};
 use crate::Error;
 use crate::args::{container_id, id, list, list_option, option, path, path_option, switch, text};
 use crate::global::Global;
-use engine::{ExecOptions, UserSpec};
+use crate::trace::{self, traced};
+use engine::{ExecOptions, Runtime, UserSpec};
 
 pub(super) const VERB: Verb = Verb { name: "exec", about: "start a process in a running container", arguments, run };
 
@@ -34,6 +35,7 @@ fn arguments(command: Command) -> Command {
             create::preserve_fds(),
             list_option("cgroup", "[CONTROLLER:]PATH", "run it in this cgroup below the container's"),
             switch("ignore-paused", "wait for a paused container to resume"),
+            trace::argument(),
         ])
         .arg(id())
         .arg(
@@ -49,7 +51,8 @@ fn arguments(command: Command) -> Command {
 }
 
 fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    global.runtime().exec(container_id(arguments), &exec_options(arguments)).map_err(Error::Exec)
+    let exec = |runtime: &Runtime| runtime.exec(container_id(arguments), &exec_options(arguments));
+    traced(global, VERB.name, arguments, global.runtime(), exec)?.map_err(Error::Exec)
 }
 
 fn exec_options(arguments: &ArgMatches) -> ExecOptions {

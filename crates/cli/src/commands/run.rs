@@ -6,7 +6,8 @@ use super::{Verb, create};
 use crate::Error;
 use crate::args::{container_id, id, switch};
 use crate::global::Global;
-use engine::RunOptions;
+use crate::trace::traced;
+use engine::{RunOptions, Runtime};
 
 pub(super) const VERB: Verb = Verb { name: "run", about: "create and start a container", arguments, run };
 
@@ -25,6 +26,7 @@ fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
         keep: arguments.get_flag("keep"),
         no_subreaper: arguments.get_flag("no-subreaper"),
     };
-    let runtime = global.runtime_for_create()?;
-    Ok(runtime.run(container_id(arguments), &create::create_options(arguments), &options)?)
+    let create = create::create_options(arguments);
+    let run = |runtime: &Runtime| runtime.run(container_id(arguments), &create, &options);
+    Ok(traced(global, VERB.name, arguments, global.runtime_for_create()?, run)??)
 }
