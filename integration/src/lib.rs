@@ -26,4 +26,5 @@ pub mod podman;
 pub mod runtime;
 pub mod scene;
 pub mod terminal;
+pub mod trace;
 pub mod wait;

@@ -24,6 +24,7 @@ mod selinux;
 mod start;
 mod state;
 mod systemd;
+mod trace;
 mod verbs;
 
 use std::process::ExitCode;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         process_extras::scenes(),
         rootless::scenes(),
         systemd::scenes(),
+        trace::scenes(),
         killpoints::scenes(),
     ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |_| ())
