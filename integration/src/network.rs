@@ -23,7 +23,7 @@ impl Network {
     pub fn new() -> Network {
         let [a, b, c, d] = ADDRESS;
         on_own_thread(|| {
-            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            unshare(CloneFlags::CLONE_NEWNET).expect("these tests make network namespaces: run them as root");
             ip("link set lo up");
             ip(&format!("address add {a}.{b}.{c}.{d}/24 dev lo"));
             Network::here()

@@ -123,7 +123,6 @@ fn user_defined_network_knows_names(stage: &Stage) {
     let address = web.inspect("/NetworkSettings/Networks/named/IPAddress").as_str().unwrap().to_owned();
     let asked = client.exec(&["nslookup", "pages"]);
     assert!(asked.contains("127.0.0.11") && asked.contains(&address), "{asked}");
-    client.exec_with(&[], &["nslookup", "nobody.invalid"]).fails();
 }
 
 /// The page of a server that may still be starting, as a container gets it.

@@ -1,8 +1,11 @@
 //! Swarm on two daemons, each in a network namespace of its own, with nothing but a wire between them: an overlay network, and a
 //! service in the hosts' networks.
 
+use std::mem::ManuallyDrop;
 use std::net::{IpAddr, Ipv4Addr};
 
+use integration::cgroup;
+use integration::container::Container;
 use integration::daemon::Daemon;
 use integration::docker::Docker;
 use integration::http::first_answer;
@@ -10,6 +13,7 @@ use integration::image::{self, NGINX};
 use integration::network::{self, Network, ip};
 use integration::scene;
 use integration::scene::Scene;
+use integration::wait::{PATIENCE, eventually};
 use serde_json::json;
 
 use crate::Stage;
@@ -53,6 +57,9 @@ fn two_daemons_share_an_overlay_and_a_host_service(stage: &Stage) {
     worker.docker.join_swarm(&token, worker.address, manager.address);
     containers_meet_on_an_overlay(&manager, &worker);
     service_is_on_the_hosts_networks(stage, &manager, &worker);
+    if !stage.runtime.is_peer() && cgroup::has_unified() {
+        replicas_share_a_host(&manager, &worker);
+    }
 }
 
 /// Both ways, by name: the client is on the node that did not make the network.
@@ -73,16 +80,59 @@ fn containers_meet_on_an_overlay(manager: &Node, worker: &Node) {
 
 /// One task on each node, each of them on port 80 of its host.
 fn service_is_on_the_hosts_networks(stage: &Stage, manager: &Node, worker: &Node) {
-    let mode = ["--network", "host", "--mode", "global", "--no-resolve-image", "--detach"];
-    let line = [&["service", "create", "--name", "pages", "-e", "PAGE={{.Node.ID}}"], &mode[..], &[NGINX]].concat();
-    manager.docker.call(&line).ok();
+    let service = Service::create(manager, "pages", &["--mode", "global", "-e", "PAGE={{.Node.ID}}"]);
     for (node, client) in [(manager, worker), (worker, manager)] {
         let id = node.docker.call(&["info", "--format", "{{.Swarm.NodeID}}"]).ok().text();
         let ask = |from: &Node, address: IpAddr| from.network.inside(|| first_answer(address, 80));
         assert_eq!(ask(node, Ipv4Addr::LOCALHOST.into()), id);
         assert_eq!(ask(client, node.address.into()), id);
-        let task = node.docker.call(&["ps", "-q", "--no-trunc", "--filter", "name=pages"]).ok().text();
-        assert!(node.daemon.runs_with(&task, &stage.runtime), "another runtime ran {task}");
+        let task = service.tasks(&[node], 1).remove(0);
+        assert!(node.daemon.runs_with(&task.id(), &stage.runtime), "another runtime ran {}", task.name);
     }
-    manager.docker.call(&["service", "rm", "pages"]).ok();
 }
+
+/// More tasks than nodes, all of which want port 80 of their host: each has it, as far as it can tell.
+fn replicas_share_a_host(manager: &Node, worker: &Node) {
+    let flags = ["--replicas", "4", "-e", "LIGHTSHIP_NET_PUBLISH=auto", "-e", "PAGE={{.Task.Name}}"];
+    let service = Service::create(manager, "scaled", &flags);
+    for task in service.tasks(&[manager, worker], 4) {
+        assert_eq!(fetch(&task, "127.0.0.1"), task.name);
+    }
+}
+
+/// A service of nginx in the hosts' networks, removed when the value is dropped.
+struct Service<'a> {
+    manager: &'a Node,
+    name: &'static str,
+}
+
+impl Service<'_> {
+    fn create<'a>(manager: &'a Node, name: &'static str, flags: &[&str]) -> Service<'a> {
+        let line = ["service", "create", "--name", name, "--network", "host", "--no-resolve-image", "--detach"];
+        manager.docker.call(&[&line[..], flags, &[NGINX]].concat()).ok();
+        Service { manager, name }
+    }
+
+    /// The containers of its tasks on these nodes, once there are so many.
+    fn tasks(&self, nodes: &[&Node], count: usize) -> Vec<Task> {
+        let filter = format!("name={}", self.name);
+        let running = |node: &&Node| {
+            let docker = node.docker.clone();
+            let names = docker.call(&["ps", "--filter", &filter, "--format", "{{.Names}}"]).ok().lines();
+            names.into_iter().map(move |name| Task::new(Container { docker: docker.clone(), name }))
+        };
+        eventually(PATIENCE * 3, &format!("{count} running tasks of {}", self.name), || {
+            let tasks: Vec<Task> = nodes.iter().flat_map(running).collect();
+            (tasks.len() == count).then_some(tasks)
+        })
+    }
+}
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        self.manager.docker.call(&["service", "rm", self.name]);
+    }
+}
+
+/// The swarm removes it.
+type Task = ManuallyDrop<Container>;

@@ -1,7 +1,9 @@
 //! The network modes, each with traffic. Bridges are played in a network namespace of their own, where Podman's rules of the packet
 //! filter are nobody else's.
 
+use std::fs;
 use std::net::Ipv4Addr;
+use std::sync::Mutex;
 
 use integration::http::{first_answer, get};
 use integration::network::{self, ADDRESS, Network, ip};
@@ -58,13 +60,29 @@ fn bridge_publishes_a_port(stage: &Stage) {
 }
 
 fn user_defined_network_knows_names(stage: &Stage) {
-    network::in_own(|| {
+    with_names(|| {
         stage.podman.call(&["network", "create", "named"]).ok();
         let web = serve(stage, "by-name", 80, &["--network", "named"]);
         let client = stage.podman.start(&["--network", "named"], &["sleep", "1000"]);
         assert_eq!(fetch(&client, &web.name), "by-name");
         drop((web, client));
         stage.podman.call(&["network", "rm", "named"]).ok();
+    });
+}
+
+/// Plays in a network namespace of its own, one scene at a time: root has one name server for all bridges, wherever it was started.
+pub(crate) fn with_names(play: impl FnOnce() + Send) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock();
+    network::in_own(|| {
+        play();
+        let here = fs::read_link("/proc/thread-self/ns/net").unwrap();
+        eventually(PATIENCE, "the end of the name server", || {
+            let mut processes = host::processes().into_iter();
+            let is_here = |pid| fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|network| network == here);
+            let name = |pid| host::status_field(pid, "Name").unwrap_or_default();
+            (!processes.any(|pid| name(pid) == "aardvark-dns" && is_here(pid))).then_some(())
+        });
     });
 }
 

@@ -9,7 +9,7 @@ use integration::scene::Scene;
 use integration::{cgroup, command, host, leftover, network};
 
 use crate::Stage;
-use crate::networks::NO_TRANSLATION;
+use crate::networks::{NO_TRANSLATION, with_names};
 
 pub fn scenes() -> Vec<Scene<Stage>> {
     vec![
@@ -64,7 +64,7 @@ fn kube_play_and_down(stage: &Stage) {
 fn generated_kube_plays(stage: &Stage) {
     let file = stage.ground.folder.join("generated.yaml");
     let file = file.to_str().unwrap();
-    network::in_own(|| {
+    with_names(|| {
         let pod = stage.podman.pod(&["-p", "2000:80"]);
         let serve = "echo generated >/tmp/index.html; exec httpd -f -p 80 -h /tmp";
         let web = stage.podman.start(&["--pod", &pod.name], &["sh", "-c", serve]);
