@@ -80,3 +80,13 @@ pub fn version(program: &str) -> String {
     let word = said.split_whitespace().find(is_version).unwrap_or_else(|| panic!("no version in {said:?}"));
     word.split(['+', '~', ',']).next().unwrap_or(word).to_owned()
 }
+
+/// Whether there is a `criu` that can do its work with this kernel, as it says itself.
+pub fn has_working_criu() -> bool {
+    Command::new("criu").arg("check").output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether CRIU has this feature here, in its own words for them.
+pub fn criu_has(feature: &str) -> bool {
+    Command::new("criu").args(["check", "--feature", feature]).output().is_ok_and(|output| output.status.success())
+}

@@ -152,6 +152,14 @@ impl CgroupRecord {
         Ok(JoinHandles { tasks, unified: self.open_unified()? })
     }
 
+    /// Moves a process that runs into the container's cgroups, with the processes that it makes from then on.
+    pub fn enter(&self, pid: i32) -> Result<(), Error> {
+        self.dirs.iter().try_for_each(|dir| {
+            let path = dir.path.join("cgroup.procs");
+            kernfs::write(&path, &pid.to_string()).map_err(|errno| Error::file("write", path, errno))
+        })
+    }
+
     /// Opens the directory in the unified hierarchy, if there is one, for a process to be born in.
     pub fn open_unified(&self) -> Result<Option<OwnedFd>, Error> {
         let open = |path: &Path| kernfs::open_dir(path).map_err(|errno| Error::file("open", path, errno));

@@ -1,5 +1,6 @@
 //! Freezing and thawing all processes of a container.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -40,6 +41,11 @@ impl CgroupRecord {
     /// Whether the container is paused. One without cgroups, or whose cgroups are gone, is not.
     pub fn is_frozen(&self) -> Result<bool, Error> {
         self.freezer().map_or(Ok(false), is_frozen)
+    }
+
+    /// The directory by which all processes of the container are stopped.
+    pub fn freezer_path(&self) -> Option<&Path> {
+        self.freezer().map(|dir| dir.path.as_path())
     }
 
     /// v1's freezer where it is bound to v1, else the unified hierarchy.

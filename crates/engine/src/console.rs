@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 use crate::{Error, socket};
 
 /// What runc calls the message with the descriptor; receivers do not look at it.
-const NAME: &[u8] = b"/dev/ptmx";
+pub(crate) const NAME: &[u8] = b"/dev/ptmx";
 
 /// Connects to `--console-socket`.
 pub(crate) fn connect(path: Option<&Path>) -> Result<Option<OwnedFd>, Error> {

@@ -54,17 +54,17 @@ pub struct CreateOptions {
 
 /// What is known before anything is made.
 pub(crate) struct Request<'a> {
-    id: ContainerId,
-    config: Vec<u8>,
+    pub(crate) id: ContainerId,
+    pub(crate) config: Vec<u8>,
     pub(crate) spec: Spec,
     pub(crate) plan: ContainerPlan,
-    network: Option<HostNetwork>,
+    pub(crate) network: Option<HostNetwork>,
     host: HostFacts,
-    joined: Vec<Joined>,
-    options: &'a CreateOptions,
+    pub(crate) joined: Vec<Joined>,
+    pub(crate) options: &'a CreateOptions,
     preserve_fds: u32,
-    bundle: PathBuf,
-    rootfs: PathBuf,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
 }
 
 impl Runtime {
@@ -203,7 +203,7 @@ impl Runtime {
         let record =
             request.record(&cgroup, resctrl.as_ref(), network.as_ref().map(|network| &network.record), init)?;
         let terminal = request.plan.terminal.is_some();
-        let watch = |network: &Attached| trace.step("watcher", || network.watch(&launch, terminal, self));
+        let watch = |network: &Attached| trace.step("watcher", || network.watch(launch.pidfd.as_fd(), terminal, self));
         // While init is at work; a terminal is there only when it is ready.
         network.iter().filter(|_| !terminal).for_each(watch);
         run_hooks(trace, request, &record, &launch, &mut init_hooks)?;
@@ -229,7 +229,7 @@ impl Runtime {
 }
 
 impl Request<'_> {
-    fn record(
+    pub(crate) fn record(
         &self,
         cgroup: &CgroupRecord,
         resctrl: Option<&ResctrlRecord>,
@@ -254,7 +254,7 @@ impl Request<'_> {
     }
 
     /// What poststop hooks are told when create has failed.
-    fn state_when_failed(&self) -> State {
+    pub(crate) fn state_when_failed(&self) -> State {
         State {
             oci_version: self.spec.oci_version.clone(),
             id: self.id.to_string(),
@@ -309,7 +309,7 @@ fn journal_root(request: &Request<'_>, entry: &mut Locked) -> Result<(), Error> 
 }
 
 /// Writes down which cgroup will be made, then makes it, unless systemd is to do so.
-fn make_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
+pub(crate) fn make_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
     let cgroup = request.plan.cgroup.record()?;
     if cgroup.dirs.is_empty() {
         return Ok(cgroup);
@@ -323,7 +323,7 @@ fn make_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Locked) -> Resu
 }
 
 /// Writes down which resctrl groups will be made, then makes them; nothing without `linux.intelRdt`.
-fn make_resctrl(request: &Request<'_>, entry: &mut Locked) -> Result<Option<ResctrlRecord>, Error> {
+pub(crate) fn make_resctrl(request: &Request<'_>, entry: &mut Locked) -> Result<Option<ResctrlRecord>, Error> {
     let Some(plan) = &request.plan.resctrl else { return Ok(None) };
     let record = plan.record()?;
     let folders: Vec<Undo> = record.folders().map(|path| Undo::Folder { path: path.to_owned() }).collect();
@@ -347,7 +347,7 @@ fn enter_unit(trace: &Trace, request: &Request<'_>, cgroup: &CgroupRecord, launc
     launch.open_gate()
 }
 
-fn delegate(request: &Request<'_>, cgroup: &CgroupRecord) -> Result<(), Error> {
+pub(crate) fn delegate(request: &Request<'_>, cgroup: &CgroupRecord) -> Result<(), Error> {
     match request.plan.cgroup_owner {
         Some(owner) => Ok(cgroup.delegate(owner)?),
         None => Ok(()),
@@ -511,12 +511,17 @@ fn run_hooks(
 
 /// Gives the caller the process's id and pidfd.
 pub(crate) fn hand_out(pid_file: Option<&Path>, pidfd_socket: Option<&Path>, launch: &Launch) -> Result<(), Error> {
-    if let Some(path) = pid_file {
-        // Digits alone: containerd reads a number, not a line.
-        state::atomic_write(path, launch.pid.to_string().as_bytes(), 0o644)?;
-    }
+    write_pid(pid_file, launch.pid)?;
     match pidfd_socket {
         Some(path) => socket::send("--pidfd-socket", path, b"pidfd", launch.pidfd.as_fd()),
+        None => Ok(()),
+    }
+}
+
+/// Writes the pid file: digits alone, as containerd reads a number and not a line.
+pub(crate) fn write_pid(pid_file: Option<&Path>, pid: i32) -> Result<(), Error> {
+    match pid_file {
+        Some(path) => Ok(state::atomic_write(path, pid.to_string().as_bytes(), 0o644)?),
         None => Ok(()),
     }
 }

@@ -55,6 +55,9 @@ pub enum Error {
     /// The container's namespaces.
     #[error(transparent)]
     Namespace(#[from] namespaces::Error),
+    /// CRIU is not there or failed.
+    #[error(transparent)]
+    Criu(#[from] criu::Error),
     /// An operation of init's failed.
     #[error(transparent)]
     Init(#[from] program::CallError),

@@ -16,7 +16,7 @@ use trace::Trace;
 
 use crate::moments::Moments;
 use crate::user_namespace::write_maps;
-use crate::{Error, hooks, socket};
+use crate::{Error, hooks};
 
 /// The runtime's end of the conversation with a new process. Dropped before [`Launch::keep`], it ends the process.
 pub(crate) struct Launch {
@@ -221,7 +221,7 @@ impl Launch {
     fn next_message(&self) -> Result<(Report, Option<OwnedFd>), Error> {
         loop {
             let mut message = [0u8; 256];
-            let (len, fd) = match socket::receive(self.report.as_fd(), &mut message) {
+            let (len, fd) = match sys::socket::receive(self.report.as_fd(), &mut message) {
                 Err(rustix::io::Errno::CONNRESET) | Ok((0, _)) => return Ok((Report::End, None)),
                 received => received.map_err(Error::call("a report of init's"))?,
             };

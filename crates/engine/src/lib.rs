@@ -5,6 +5,7 @@
 //! threads can use it as well as the command line.
 
 mod bundle;
+mod checkpoint;
 mod console;
 mod container;
 mod create;
@@ -12,9 +13,11 @@ mod delete;
 mod error;
 mod events;
 mod exec;
+mod external;
 mod hooks;
 mod host;
 mod idmap;
+mod images;
 mod kill;
 mod launch;
 mod list;
@@ -27,6 +30,7 @@ mod plan;
 mod ports;
 mod process;
 mod ps;
+mod restore;
 mod run;
 mod seccomp;
 mod socket;
@@ -41,14 +45,18 @@ use std::path::PathBuf;
 
 use trace::Trace;
 
+pub use checkpoint::CheckpointOptions;
 pub use create::CreateOptions;
+pub use criu::CgroupsMode;
 pub use error::Error;
 pub use exec::{ExecOptions, UserSpec};
 pub use host::HostFacts;
+pub use images::CriuOptions;
 pub use list::Listed;
 pub use network::NetworkDocument;
 pub use plan::{ContainerPlan, PlanOptions, plan};
 pub use ports::{Change, Port};
+pub use restore::RestoreOptions;
 pub use run::RunOptions;
 pub use state::StateDocument;
 pub use update::IntelRdtUpdate;

@@ -1,7 +1,7 @@
 //! A container in the host's network: what its settings ask for, put in force on its cgroup, and looked at again later.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use cgroups::{CgroupRecord, Version};
@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use spec::{NetworkMode, Refusal, Spec};
 
 use crate::container::Container;
-use crate::launch::Launch;
 use crate::{ContainerPlan, Error, HostFacts, Port, Runtime, watcher};
 
 /// CAP_NET_ADMIN and CAP_NET_RAW: with them the host's interfaces, routes and filters can be changed, and its packets read.
@@ -144,9 +143,9 @@ impl HostNetwork {
 impl Attached {
     /// Starts the watcher of a container whose standard error is there, if its attempts to bind a port are to be explained. Without one the
     /// container is as good as ever.
-    pub(crate) fn watch(&self, launch: &Launch, terminal: bool, runtime: &Runtime) {
+    pub(crate) fn watch(&self, init: BorrowedFd<'_>, terminal: bool, runtime: &Runtime) {
         let Some(attempts) = &self.attempts else { return };
-        if let Err(error) = watcher::start(attempts, launch, terminal, runtime) {
+        if let Err(error) = watcher::start(attempts, init, terminal, runtime) {
             log::warn!("without diagnosis of ports: {error}");
         }
     }

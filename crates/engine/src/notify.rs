@@ -133,7 +133,7 @@ impl Notify {
     pub(crate) fn pass_on(&self) -> bool {
         let mut message = [0; 4096];
         // The descriptor that came with a barrier is closed at the end, which tells the container that all was read.
-        let Ok((len, _barrier)) = socket::receive(self.container.as_fd(), &mut message) else { return false };
+        let Ok((len, _barrier)) = sys::socket::receive(self.container.as_fd(), &mut message) else { return false };
         let text = String::from_utf8_lossy(message.get(..len).unwrap_or_default());
         let mut lines = trusted(&text);
         let is_ready = lines.contains(&"READY=1");

@@ -1,7 +1,7 @@
 //! Unix sockets: the one in the container's folder on which init waits for `start`, and those of callers who want a
 //! descriptor sent.
 
-use std::io::{IoSlice, IoSliceMut, Write};
+use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,11 +9,9 @@ use std::path::{Path, PathBuf};
 
 use program::{GO, GO_TRACED, Report};
 use rustix::fs::{AtFlags, Mode, OFlags};
-use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use state::Entry;
+use sys::socket::receive;
 
 use crate::Error;
 use crate::moments::Moments;
@@ -66,24 +64,6 @@ pub(crate) fn start(
     }
 }
 
-/// Receives one message, and the descriptor that may come with it.
-pub(crate) fn receive(socket: BorrowedFd<'_>, data: &mut [u8]) -> rustix::io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let len = loop {
-        match rustix::net::recvmsg(socket, &mut [IoSliceMut::new(data)], &mut control, flags) {
-            Err(Errno::INTR) => {}
-            received => break received?.bytes,
-        }
-    };
-    let fds = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-        _ => None,
-    });
-    Ok((len, fds.flatten().next()))
-}
-
 /// Connects to the socket of a caller who waits for a descriptor.
 pub(crate) fn connect(what: &'static str, path: &Path) -> Result<OwnedFd, Error> {
     // Through the opened folder, for paths longer than an address.
@@ -98,11 +78,14 @@ pub(crate) fn connect(what: &'static str, path: &Path) -> Result<OwnedFd, Error>
 /// Sends a descriptor in one message.
 pub(crate) fn send(what: &'static str, path: &Path, data: &[u8], fd: BorrowedFd<'_>) -> Result<(), Error> {
     let socket = connect(what, path)?;
+    send_over(socket.as_fd(), data, fd).map_err(Error::file(what, path))
+}
+
+/// Sends a descriptor in one message over a connection.
+pub(crate) fn send_over(socket: BorrowedFd<'_>, data: &[u8], fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [fd];
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    rustix::net::sendmsg(&socket, &[IoSlice::new(data)], &mut control, SendFlags::NOSIGNAL)
-        .map(drop)
-        .map_err(Error::file(what, path))
+    rustix::net::sendmsg(socket, &[IoSlice::new(data)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }

@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios};
 use sys::signal::Signals;
 
+use crate::Error;
 use crate::launch::{self, Exit};
 use crate::notify::Notify;
-use crate::{Error, socket};
 
 /// What stands between the caller's terminal and the process's.
 pub(crate) struct Foreground {
@@ -187,6 +187,6 @@ fn write_all(fd: BorrowedFd<'_>, mut data: &[u8]) -> bool {
 /// Receives the one descriptor that init sends.
 fn receive(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     let mut data = [0u8; 64];
-    let (_, fd) = socket::receive(socket, &mut data).map_err(Error::call("the process's terminal"))?;
+    let (_, fd) = sys::socket::receive(socket, &mut data).map_err(Error::call("the process's terminal"))?;
     fd.ok_or_else(|| Error::Other("init sent no terminal".to_owned()))
 }

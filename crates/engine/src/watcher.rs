@@ -4,7 +4,7 @@
 //! It stays in the caller's cgroup: what it costs is not the container's, and `kill` and `ps` do not see it.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use hostnet::diagnosis;
@@ -13,15 +13,15 @@ use program::WATCHER;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::process::PidfdGetfdFlags;
 use sys::bpf::{Map, page_size};
+use sys::companion::{self, Program};
 use sys::memfd::{Raw, sealed};
 
-use crate::launch::Launch;
 use crate::{Error, Runtime};
 
 /// Starts the watcher of a container. One with a terminal must be ready, as the terminal is its own.
-pub(crate) fn start(attempts: &Attempts, launch: &Launch, terminal: bool, runtime: &Runtime) -> Result<(), Error> {
+pub(crate) fn start(attempts: &Attempts, init: BorrowedFd<'_>, terminal: bool, runtime: &Runtime) -> Result<(), Error> {
     // A terminal is in the container, and nobody but its process has it.
-    let terminal = terminal.then(|| rustix::process::pidfd_getfd(&launch.pidfd, 2, PidfdGetfdFlags::empty()));
+    let terminal = terminal.then(|| rustix::process::pidfd_getfd(init, 2, PidfdGetfdFlags::empty()));
     let terminal = terminal.transpose().map_err(Error::call("the container's terminal"))?;
     let stderr = terminal.as_ref().map_or(rustix::stdio::stderr(), AsFd::as_fd);
     let said = rustix::fs::memfd_create("lightship-said", MemfdFlags::CLOEXEC).map_err(Error::call("a memfd"))?;
@@ -34,9 +34,9 @@ pub(crate) fn start(attempts: &Attempts, launch: &Launch, terminal: bool, runtim
     let page = CString::new(page_size().to_string()).map_err(Error::call("the size of a page"))?;
     let words = [c"lightship-watcher", &page, c"lightship", c"--root", &root, c"diagnose"];
     let Attempts { table, doorbell } = attempts;
-    let (table, doorbell, container) = (table.as_fd(), doorbell.as_fd(), launch.pidfd.as_fd());
-    let descriptors = [table, said.as_fd(), stderr, container, executable.as_fd(), doorbell];
-    sys::companion::spawn(program.as_fd(), &words, &descriptors).map_err(Error::call("clone3"))?;
+    let (table, doorbell) = (table.as_fd(), doorbell.as_fd());
+    let descriptors = [table, said.as_fd(), stderr, init, executable.as_fd(), doorbell];
+    companion::spawn(Program::Open(program.as_fd()), &words, &[], &descriptors).map_err(Error::call("clone3"))?;
     Ok(())
 }
 

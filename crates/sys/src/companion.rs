@@ -1,4 +1,4 @@
-//! A process beside a container: a program in a memfd that gets a few descriptors and words, and goes its own way.
+//! A process beside a container: a program that gets a few descriptors and words, and goes its own way.
 
 use std::ffi::CStr;
 use std::io;
@@ -7,22 +7,39 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use crate::arch::{self, nr};
 use crate::spawn::{CloneArgs, SHARED_MEMORY, STACK};
 
+/// What a companion executes.
+#[derive(Clone, Copy, Debug)]
+pub enum Program<'a> {
+    /// A file that is open, as a memfd.
+    Open(BorrowedFd<'a>),
+    /// A file of the host's. By its path, since a script is read again by its interpreter.
+    Path(&'a CStr),
+}
+
 /// What the child reads, made ready by the parent, and where it leaves the number of its error.
 struct Child {
     program: i32,
+    /// Below `program`; empty for that itself.
+    path: *const u8,
     descriptors: Vec<i32>,
-    /// Ended by a null.
+    /// Ended by a null, as is the environment.
     words: Vec<*const u8>,
+    environment: Vec<*const u8>,
     errno: i32,
 }
 
-/// Makes a process that executes `program` with `words`, the first of them its name, and without an environment. It has the
+/// Makes a process that executes `program` with `words`, the first of them its name, and with that environment alone. It has the
 /// descriptors as its own from 0 on; all others that execve leaves open are its own business to close. The
 /// answer is its process id.
 ///
 /// # Errors
 /// Those of clone3(2), fcntl(2) and execveat(2).
-pub fn spawn(program: BorrowedFd<'_>, words: &[&CStr], descriptors: &[BorrowedFd<'_>]) -> io::Result<i32> {
+pub fn spawn(
+    program: Program<'_>,
+    words: &[&CStr],
+    environment: &[&CStr],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<i32> {
     // One that has a number which another is to get would be overwritten before its turn.
     let first_free = descriptors.len() as i32;
     let mut moved = Vec::new();
@@ -35,10 +52,16 @@ pub fn spawn(program: BorrowedFd<'_>, words: &[&CStr], descriptors: &[BorrowedFd
         moved.push(away);
         Ok(number)
     };
+    let (program, path) = match program {
+        Program::Open(file) => (source(file)?, c""),
+        Program::Path(path) => (libc::AT_FDCWD, path),
+    };
     let mut child = Child {
-        program: source(program)?,
+        program,
+        path: path.as_ptr().cast(),
         descriptors: descriptors.iter().map(|fd| source(*fd)).collect::<io::Result<_>>()?,
-        words: words.iter().map(|word| word.as_ptr().cast()).chain([std::ptr::null()]).collect(),
+        words: list(words),
+        environment: list(environment),
         errno: 0,
     };
     let mut stack = vec![0u8; STACK];
@@ -63,6 +86,11 @@ pub fn spawn(program: BorrowedFd<'_>, words: &[&CStr], descriptors: &[BorrowedFd
     }
 }
 
+/// Pointers to the strings, as execve(2) takes them.
+fn list(strings: &[&CStr]) -> Vec<*const u8> {
+    strings.iter().map(|string| string.as_ptr().cast()).chain([std::ptr::null()]).collect()
+}
+
 /// The child, from clone3 to execveat.
 unsafe extern "C" fn run(child: usize) -> ! {
     // SAFETY: the parent passes the address of its `Child`, which stays where it is, and sleeps.
@@ -82,8 +110,7 @@ fn execute(child: &Child) -> Result<(), i32> {
         // SAFETY: plain numbers.
         unsafe { arch::call(nr::DUP3, [*from as usize, to, 0, 0, 0, 0]) }?;
     }
-    let no_environment = [std::ptr::null::<u8>()];
-    let (path, words, environment) = (c"".as_ptr(), child.words.as_ptr(), no_environment.as_ptr());
+    let (path, words, environment) = (child.path, child.words.as_ptr(), child.environment.as_ptr());
     // SAFETY: the path ends with a NUL, the lists with a null pointer, their strings with a NUL.
     unsafe {
         arch::call(

@@ -10,5 +10,6 @@ pub mod memfd;
 pub mod netlink;
 pub mod process;
 pub mod signal;
+pub mod socket;
 pub mod spawn;
 pub mod stdio;

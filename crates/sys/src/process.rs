@@ -1,5 +1,6 @@
 //! What one thread or process is: its namespaces, and whether others may look into it.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -23,6 +24,17 @@ pub fn setns(namespace: BorrowedFd<'_>, kind: u64) -> io::Result<()> {
 pub fn unshare(flags: u64) -> io::Result<()> {
     // SAFETY: plain numbers; the callers do not unshare descriptors (CLONE_FILES), which would break I/O safety.
     check(unsafe { libc::unshare(flags as libc::c_int) }).map(drop)
+}
+
+/// Gives the calling thread, and what it makes, a session keyring of that name (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
+///
+/// # Errors
+/// Those of keyctl(2): `ENOSYS` in a kernel without keys, `EDQUOT` when the user has too many.
+pub fn join_session_keyring(name: &CStr) -> io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: the name ends with a NUL; a thread has credentials of its own.
+    let answer = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Restricts the calling thread, and what it makes, to CPUs: bit n%64 of word n/64 for CPU n (sched_setaffinity(2)).

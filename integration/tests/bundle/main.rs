@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs and write files
 
 mod bad_input;
+mod checkpoint;
 mod concurrent;
 mod create;
 mod delete;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         intel_rdt::scenes(),
         errors::scenes(),
         bad_input::scenes(),
+        checkpoint::scenes(),
         leaks::scenes(),
         mount_extras::scenes(),
         net_devices::scenes(),

@@ -1,5 +1,6 @@
 //! The commands, one file each: what a command takes, and the call of the engine it stands for.
 
+mod checkpoint;
 pub mod create;
 mod delete;
 mod diagnose;
@@ -12,6 +13,7 @@ mod net;
 mod pause;
 mod ports;
 mod ps;
+mod restore;
 mod resume;
 mod run;
 mod spec;
@@ -52,6 +54,8 @@ pub const VERBS: &[Verb] = &[
     ps::VERB,
     pause::VERB,
     resume::VERB,
+    checkpoint::VERB,
+    restore::VERB,
     update::VERB,
     events::VERB,
     net::VERB,

@@ -11,6 +11,7 @@ use hostnet::programs::Attempts;
 use program::WATCHER;
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use sys::companion::{self, Program};
 use sys::memfd::{Raw, sealed};
 
 use crate::contained::{ANY4, contained};
@@ -36,7 +37,7 @@ fn a_failure_is_explained_and_the_containers_end_is_the_watchers() {
         let Attempts { table, doorbell } = &attempts;
         let (stderr_fd, shell) = (stderr.as_fd(), shell.as_fd());
         let descriptors = [table.as_fd(), said.as_fd(), stderr_fd, pidfd.as_fd(), shell, doorbell.as_fd()];
-        let watcher = sys::companion::spawn(program.as_fd(), &words, &descriptors).unwrap();
+        let watcher = companion::spawn(Program::Open(program.as_fd()), &words, &[], &descriptors).unwrap();
         drop(stderr);
 
         // A success is none of its business.
