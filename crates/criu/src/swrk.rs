@@ -174,7 +174,7 @@ impl Criu {
             let answer = step(notice);
             self.send(Message::default().number(1, NOTIFY).number(3, i64::from(answer.is_ok())))?;
             // The first error is the one to report: CRIU has notices for its cleaning up as well.
-            failed = failed.or(answer.err());
+            failed = failed.or_else(|| answer.err());
         }
     }
 

@@ -262,8 +262,7 @@ fn terminal_is_handed_over_anew(stage: &Stage) {
     it.checkpoint(&[]).ok();
     drop(terminal);
     it.restore(&flags).ok();
-    let (name, masters) = socket.letter();
-    assert_eq!((name, masters.len()), (b"/dev/ptmx".to_vec(), 1));
+    let (_, masters) = socket.letter();
     let mut terminal = Terminal::of_container(masters.into_iter().next().unwrap());
     terminal.types("two\n");
     terminal.shows("<two>");
@@ -307,9 +306,9 @@ fn output_goes_on_in_the_file_that_is_handed(stage: &Stage) {
     it.bundle.start().says("line 3");
     it.checkpoint(&[]).ok();
     let dumped = it.bundle.stdout().lines().count();
-    let output = fs::File::options().append(true).open(it.bundle.folder.join("stdout")).unwrap();
+    let file = |name: &str| fs::File::options().append(true).open(it.bundle.folder.join(name)).unwrap();
     let mut command = it.bundle.command(&it.restore_line(&["--detach"]));
-    let mut child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
     assert_eq!(command::wait(&mut child, PATIENCE), Some(0));
     eventually(PATIENCE, "further lines", || (it.bundle.stdout().lines().count() > dumped + 2).then_some(()));
     for (index, line) in it.bundle.stdout().lines().enumerate() {
