@@ -4,7 +4,8 @@
 //! The ways take turns within each round, so that a change in the machine's load meets all of them, and each is compared with
 //! the host's network of the same round.
 //!
-//! The same program is the server in the containers (`net serve`), and measures the calls that only happen in there (`net calls`).
+//! The same program is the server in the containers (`net serve`), and measures the calls that only happen in there (`net calls`, `net
+//! exercise`).
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -12,10 +13,10 @@ use std::process::ExitCode;
 
 use integration::ground::Ground;
 
-mod attachment;
 mod calls;
 mod client;
 mod plot;
+mod programs;
 mod report;
 mod rounds;
 mod server;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match words[..] {
         ["serve"] => server::serve(),
         ["calls"] => calls::print(),
+        ["exercise"] => programs::exercise(),
         _ => options(&words).and_then(|options| compare(&options)),
     };
     match outcome {
@@ -52,7 +54,7 @@ struct Options {
 }
 
 fn options(words: &[&str]) -> Result<Options> {
-    let mut rounds = 15;
+    let mut rounds = 9;
     let mut files = Vec::new();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
@@ -67,11 +69,11 @@ fn options(words: &[&str]) -> Result<Options> {
 }
 
 fn compare(options: &Options) -> Result<()> {
-    let attachment = attachment::measure()?;
+    let programs = programs::measure()?;
     let ground = Ground::take();
     let outcome = stage::Stage::set(&ground, &options.runtime).and_then(|stage| {
         let rounds = rounds::measure(&stage, options.rounds)?;
-        let host = report::Host { attachment, watcher_kib: stage.watcher_memory()?, docker: stage.docker_version() };
+        let host = report::Host { programs, watcher_kib: stage.watcher_memory()?, docker: stage.docker_version() };
         std::fs::write(&options.table, report::table(&rounds, &host, &options.plot)?)?;
         Ok(std::fs::write(&options.plot, plot::draw(&rounds))?)
     });

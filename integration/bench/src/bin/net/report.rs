@@ -3,16 +3,16 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::Result;
+use crate::programs::Costs;
 use crate::rounds::{MEASURES, Rounds};
 use crate::way::WAYS;
 
 /// What is told beside the rounds.
 pub struct Host {
-    /// What it takes to attach all programs.
-    pub attachment: Duration,
+    /// What the programs take.
+    pub programs: Costs,
     /// The private memory of a watcher.
     pub watcher_kib: u64,
     /// The daemon's version.
@@ -31,7 +31,7 @@ pub fn table(rounds: &Rounds, host: &Host, plot: &Path) -> Result<String> {
     }
     let plot = plot.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     writeln!(page, "\n![the same as a plot]({plot})\n")?;
-    writeln!(page, "{}", costs(rounds, host))?;
+    page.push_str(&costs(rounds, host));
     page.push_str(FOOT);
     Ok(page)
 }
@@ -49,6 +49,8 @@ noise.
 const FOOT: &str = "
 - *round trip*: one byte there and back on an open connection. *connection*: connect(2), the same round trip, close(2).
 - *iperf3*: one connection for a second. *nginx*, *redis*: eight connections; requests in thousands per second.
+- *a call* of a program is what `kernel.bpf_stats_enabled` tells, less that of a program that does nothing. The table is of a
+  container with a published port, counters, diagnosis and guard.
 - *bind(2)* of a TCP socket and *connect(2)* of a UDP socket in the container, to a port that is published.
 - In the rows from *host* to *bridge -p* the client is a process of the host, at 127.0.0.1. There the userland proxy copies every byte; what
   comes from outside goes by the packet filter's rule, as in the row without it. In the rows after them the client is another container with
@@ -92,8 +94,16 @@ fn costs(rounds: &Rounds, host: &Host) -> String {
         let added: Vec<String> = (1..WAYS.len()).filter_map(added).collect();
         lines += &format!("- added to {}: {}\n", title.title, added.join("; "));
     }
-    let attachment = host.attachment.as_secs_f64() * 1e3;
-    lines += &format!("- all programs of a container loaded and attached: {attachment:.2} ms\n");
+    let Costs { attachment, attachment_without_settings, programs } = &host.programs;
+    let [all, few] = [attachment, attachment_without_settings].map(|time| time.as_secs_f64() * 1e3);
+    lines += &format!(
+        "- all programs of a container loaded and attached: {all:.2} ms of processor time; without settings {few:.2} ms\n"
+    );
     lines += &format!("- private memory of the diagnosis's watcher: {} KiB\n", host.watcher_kib);
+    lines += "\n| program | instructions | to load, µs | a call, ns |\n|---|---|---|---|\n";
+    for program in programs {
+        let (name, load) = (program.name, program.load.as_secs_f64() * 1e6);
+        lines += &format!("| {name} | {} | {load:.0} | {:.0} |\n", program.instructions, program.call);
+    }
     lines
 }
