@@ -66,7 +66,8 @@ fn generated_kube_plays(stage: &Stage) {
     let file = file.to_str().unwrap();
     with_names(|| {
         let pod = stage.podman.pod(&["-p", "2000:80"]);
-        let serve = "echo generated >/tmp/index.html; exec httpd -f -p 80 -h /tmp";
+        let serve =
+            "echo generated >/tmp/index.html; httpd -p 80 -h /tmp; trap exit TERM; while :; do sleep 1 & wait $!; done";
         let web = stage.podman.start(&["--pod", &pod.name], &["sh", "-c", serve]);
         assert_eq!(first_answer(Ipv4Addr::LOCALHOST.into(), 2000), "generated");
         stage.podman.call(&["generate", "kube", "-f", file, &pod.name]).ok();

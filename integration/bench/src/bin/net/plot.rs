@@ -11,23 +11,28 @@ const PANEL: usize = WIDTH / COLUMNS;
 const BAR: usize = 18;
 const LABELS: usize = 195;
 const HEAD: usize = 30;
-const HEIGHT: usize = HEAD + BAR * WAYS.len() + 14;
+const FOOT: usize = 14;
 /// Of a bar that reaches the end of its panel; the value stands behind it.
 const LONGEST: f64 = (PANEL - LABELS - 70) as f64;
 
 /// The whole file.
 pub fn draw(rounds: &Rounds) -> String {
-    let height = HEIGHT * MEASURES.len().div_ceil(COLUMNS);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n"
-    );
-    for measure in 0..MEASURES.len() {
-        let (x, y) = (measure % COLUMNS * PANEL, measure / COLUMNS * HEIGHT);
-        // Writing to a string does not fail.
-        let _ = panel(&mut svg, rounds, measure, x, y);
+    let mut panels = String::new();
+    let mut height = 0;
+    let measures: Vec<usize> = (0..MEASURES.len()).collect();
+    for beside in measures.chunks(COLUMNS) {
+        for (column, &measure) in beside.iter().enumerate() {
+            // Writing to a string does not fail.
+            let _ = panel(&mut panels, rounds, measure, column * PANEL, height);
+        }
+        let bars = |&measure: &usize| (0..WAYS.len()).filter(|&way| rounds.values(measure, way).is_some()).count();
+        height += HEAD + BAR * beside.iter().map(bars).max().unwrap_or(0) + FOOT;
     }
-    svg + "</svg>\n"
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
+         {panels}</svg>\n"
+    )
 }
 
 fn panel(svg: &mut String, rounds: &Rounds, at: usize, x: usize, y: usize) -> std::fmt::Result {
@@ -39,8 +44,8 @@ fn panel(svg: &mut String, rounds: &Rounds, at: usize, x: usize, y: usize) -> st
     let spreads: Vec<_> = (0..WAYS.len()).map(|way| rounds.values(at, way)).collect();
     let most = spreads.iter().flatten().map(|spread| spread.high).fold(f64::MIN_POSITIVE, f64::max);
     let length = |value: f64| value / most * LONGEST;
-    for (row, (way, spread)) in WAYS.iter().zip(&spreads).enumerate() {
-        let Some(spread) = spread else { continue };
+    let bars = WAYS.iter().zip(&spreads).filter_map(|(way, spread)| Some((way, spread.as_ref()?)));
+    for (row, (way, spread)) in bars.enumerate() {
         let (begin, top) = ((x + LABELS) as f64, y + HEAD + row * BAR);
         let (low, end, high) = (begin + length(spread.low), begin + length(spread.median), begin + length(spread.high));
         let (text, middle, label) = (top + 12, top + 8, x + LABELS - 6);

@@ -40,9 +40,9 @@ const HEAD: &str = "<!-- written by scripts/bench-net -->
 # Network performance
 
 How fast a client reaches a server in a container: in the host's network, with what lightship adds to that, and in the other
-[network modes](network-modes.md). The ways take turns within each round. A cell has the median, and in brackets the median of its ratios to plain
-host networking in the same round. `± n %` in the first row is half the distance between the quartiles: a ratio within that is
-noise.
+[network modes](network-modes.md). The ways take turns within each round. A cell has the median, and in brackets the median of its
+ratios to plain host networking in the same round. `± n %` in the first row is half the distance between the quartiles: a ratio
+within that is noise.
 
 ";
 
