@@ -3,10 +3,10 @@
  * what it made. It parses nothing, records nothing, trusts the root file system and undoes nothing on an error, so no runtime
  * can be faster; how much slower one is, is the price of what it does beyond that.
  *
- *   floor BUNDLE host|new FILTER CGROUP...
+ *   floor FOLDER host|new MEMORY FILTER CGROUP...
  *
- * FILTER holds the compiled seccomp filter; each CGROUP is a folder to be made, in one hierarchy of version 1, or the only
- * one of version 2.
+ * FOLDER has rootfs, and the files of etc that Docker mounts; MEMORY is the limit in bytes; FILTER holds the compiled seccomp
+ * filter; each CGROUP is a folder to be made, in one hierarchy of version 1, or the only one of version 2.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -68,10 +68,11 @@ static void put(const char *path, const char *text)
 
 /* --- Cgroups ------------------------------------------------------------------------------------------------------------- */
 
+/* NULL is the limit of memory that was asked for. */
 static const char *const limits[][2] = {
-	{ "memory.limit_in_bytes", "268435456" }, { "memory.memsw.limit_in_bytes", "536870912" },
+	{ "memory.limit_in_bytes", NULL },        { "memory.memsw.limit_in_bytes", "536870912" },
 	{ "cpu.cfs_period_us", "100000" },        { "cpu.cfs_quota_us", "100000" },
-	{ "pids.max", "100" },                    { "memory.max", "268435456" },
+	{ "pids.max", "100" },                    { "memory.max", NULL },
 	{ "memory.swap.max", "268435456" },       { "cpu.max", "100000 100000" },
 };
 
@@ -98,7 +99,7 @@ static void copy_down(const char *cgroup, const char *file)
 	put(in(cgroup, file), text);
 }
 
-static void make_cgroup(const char *cgroup, int v2)
+static void make_cgroup(const char *cgroup, int v2, const char *memory)
 {
 	must(mkdir(cgroup, 0755), cgroup);
 	if (has(cgroup, "/cpuset/")) {
@@ -106,12 +107,12 @@ static void make_cgroup(const char *cgroup, int v2)
 		copy_down(cgroup, "cpuset.mems");
 	}
 	for (size_t i = 0; i < COUNT(limits); i++) {
-		const char *name = limits[i][0];
+		const char *name = limits[i][0], *value = limits[i][1] ? limits[i][1] : memory;
 		int mine = v2 ? i >= 4 : i < 5 && ((has(cgroup, "/memory/") && i < 2) || (has(cgroup, "/cpu/") && i >= 2 && i < 4) || (has(cgroup, "/pids/") && i == 4));
 		int fd = mine ? open(in(cgroup, name), O_WRONLY) : -1;
 		/* A controller may be missing, and swap may not be accounted for. */
 		if (fd >= 0) {
-			must(write(fd, limits[i][1], strlen(limits[i][1])), name);
+			must(write(fd, value, strlen(value)), name);
 			close(fd);
 		}
 	}
@@ -131,11 +132,11 @@ static void attach(const char *source, const char *target, const char *type, uns
 	must(mount(source, target, type, flags, data), target);
 }
 
-static void mounts(const char *bundle, int cgroups, char **cgroup, int v2)
+static void mounts(const char *folder, int cgroups, char **cgroup, int v2)
 {
 	static const char *const files[] = { "etc/resolv.conf", "etc/hostname", "etc/hosts" };
 	attach(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL);
-	const char *root = strdup(in(bundle, "rootfs"));
+	const char *root = strdup(in(folder, "rootfs"));
 	attach(root, root, NULL, MS_BIND | MS_REC, NULL);
 	must(chdir(root), root);
 	attach("proc", "proc", "proc", INERT, NULL);
@@ -163,7 +164,7 @@ static void mounts(const char *bundle, int cgroups, char **cgroup, int v2)
 	mkdir("dev/shm", 0755);
 	attach("shm", "dev/shm", "tmpfs", INERT, "mode=1777,size=67108864");
 	for (size_t i = 0; i < COUNT(files); i++) {
-		attach(in(bundle, files[i]), files[i], NULL, MS_BIND | MS_REC, NULL);
+		attach(in(folder, files[i]), files[i], NULL, MS_BIND | MS_REC, NULL);
 		attach(NULL, files[i], NULL, MS_PRIVATE | MS_REC, NULL);
 	}
 }
@@ -234,8 +235,8 @@ static void child(char **argument, int host_network, int cgroups, char **cgroup,
 	setsid();
 	must(sethostname("bench", 5), "hostname");
 	/* Before the root is entered, while the file can be reached. */
-	int filter = open(argument[3], O_RDONLY);
-	must(filter, argument[3]);
+	int filter = open(argument[4], O_RDONLY);
+	must(filter, argument[4]);
 	mounts(argument[1], cgroups, cgroup, v2);
 	nodes();
 	put("proc/self/oom_score_adj", "0");
@@ -255,15 +256,15 @@ static void child(char **argument, int host_network, int cgroups, char **cgroup,
 
 int main(int count, char **argument)
 {
-	if (count < 5) {
-		fprintf(stderr, "usage: floor BUNDLE host|new FILTER CGROUP...\n");
+	if (count < 6) {
+		fprintf(stderr, "usage: floor FOLDER host|new MEMORY FILTER CGROUP...\n");
 		return 2;
 	}
-	char **cgroup = argument + 4;
-	int cgroups = count - 4, host_network = strcmp(argument[2], "host") == 0, status = 0;
+	char **cgroup = argument + 5;
+	int cgroups = count - 5, host_network = strcmp(argument[2], "host") == 0, status = 0;
 	int v2 = access(in(cgroup[0], "../cgroup.procs"), F_OK) == 0 && access(in(cgroup[0], "../cgroup.controllers"), F_OK) == 0;
 	for (int i = 0; i < cgroups; i++)
-		make_cgroup(cgroup[i], v2);
+		make_cgroup(cgroup[i], v2, argument[3]);
 	struct clone_args arguments = {
 		.flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWPID | CLONE_NEWIPC | (host_network ? 0 : CLONE_NEWNET),
 		.exit_signal = SIGCHLD,
@@ -279,5 +280,5 @@ int main(int count, char **argument)
 	must(waitpid(pid, &status, 0), "waitpid");
 	for (int i = 0; i < cgroups; i++)
 		must(rmdir(cgroup[i]), cgroup[i]);
-	return WEXITSTATUS(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

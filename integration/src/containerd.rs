@@ -194,7 +194,12 @@ pub(crate) fn start(folder: &Path, settings: &str) -> Child {
     let places = format!("root = {:?}\nstate = {:?}\n", state.join("root"), state.join("state"));
     let config = format!("{places}{settings}[debug]\nlevel = \"error\"\n[grpc]\naddress = {socket:?}\n");
     fs::write(folder.join("containerd.toml"), config).unwrap();
-    let child = background(Command::new("containerd").arg("--config").arg(folder.join("containerd.toml")), folder);
+    let mut command = Command::new("containerd");
+    command.arg("--config").arg(folder.join("containerd.toml"));
+    // A shim that is put into `bin` is taken instead of this machine's.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [folder.join("bin")].into_iter().chain(std::env::split_paths(&path));
+    let child = background(command.env("PATH", std::env::join_paths(folders).unwrap()), folder);
     eventually(PATIENCE, "containerd to listen", || UnixStream::connect(&socket).ok());
     child
 }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddrV4;
 
+use bench::quantile::quantile;
+
 use crate::stage::Stage;
 use crate::way::{ECHO, IPERF, NGINX, REDIS, WAYS};
 use crate::{Result, client};
@@ -119,9 +121,8 @@ impl Rounds {
 
 impl Spread {
     fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = values.filter(|value| value.is_finite()).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part).round() as usize];
-        (!sorted.is_empty()).then(|| Self { low: at(0.25), median: at(0.5), high: at(0.75) })
+        let values: Vec<f64> = values.collect();
+        let at = |part| quantile(values.iter().copied(), part);
+        at(0.5).is_finite().then(|| Self { low: at(0.25), median: at(0.5), high: at(0.75) })
     }
 }
