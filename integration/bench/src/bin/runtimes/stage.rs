@@ -147,8 +147,8 @@ impl<'a> Stage<'a> {
                 mount["source"] = json!(self.folder.join(mount["source"].as_str().unwrap_or_default()));
             }
         }
-        for limit in LIMITS.iter().filter(|limit| !cgroup::has_controller(limit)) {
-            config["linux"]["resources"][limit] = Value::Null;
+        if let Some(resources) = config["linux"]["resources"].as_object_mut() {
+            resources.retain(|name, _| !LIMITS.contains(&name.as_str()) || cgroup::has_controller(name));
         }
         if network == Network::Host {
             if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
