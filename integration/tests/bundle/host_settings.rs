@@ -1,5 +1,7 @@
 //! Settings of host networking, by annotation: what only those who run the container may give or take.
 
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
@@ -9,7 +11,9 @@ use integration::bundle::Bundle;
 use integration::image::PYTHON_PROGRAM;
 use integration::scene;
 use integration::scene::Scene;
-use serde_json::json;
+use integration::wait::{PATIENCE, eventually};
+use integration::{cgroup, host};
+use serde_json::{Value, json};
 
 use crate::Stage;
 
@@ -23,6 +27,10 @@ pub fn scenes() -> Vec<Scene<Stage>> {
             .peer_cannot(ours)
             .skip_if(!has_landlock_scopes(), "no /usr/bin/python3, or no Landlock of ABI 6 (Linux 6.12, lsm=)"),
         scene!(network_sysctls_of_the_host_are_refused),
+        scene!(network_is_told_on_one_page).needs_unified().peer_cannot(ours),
+        scene!(programs_take_the_unified_hierarchy)
+            .peer_cannot(ours)
+            .skip_if(cgroup::has_unified(), "the unified hierarchy is mounted"),
     ]
 }
 
@@ -124,4 +132,50 @@ fn network_sysctls_of_the_host_are_refused(stage: &Stage) {
     let mut bundle = in_host_network(stage, "true");
     bundle.set("/linux/sysctl", json!({ "net.core.somaxconn": "4096" }));
     bundle.run().fails().says("net.core.somaxconn");
+}
+
+fn network_is_told_on_one_page(stage: &Stage) {
+    let (outside, inside) = (host::free_port(), host::free_port());
+    let mut bundle = in_host_network(stage, &format!("while :; do echo hello | nc -l -p {inside}; done"));
+    let publish = format!("{outside}:{inside}");
+    bundle.set("/annotations/io.lightship.net.publish", json!(publish));
+    bundle.start();
+    eventually(PATIENCE, "an answer at the published port", || {
+        let mut answer = String::new();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, outside)).ok()?.read_to_string(&mut answer).ok()?;
+        (answer == "hello\n").then_some(())
+    });
+    // Between two answers nobody listens.
+    let page: Value = eventually(PATIENCE, "the port", || {
+        let page: Value = serde_json::from_str(&bundle.verb(&["net", "--json"]).ok().stdout).unwrap();
+        page["ports"][0].is_object().then_some(page)
+    });
+    assert_eq!((&page["mode"], &page["id"]), (&json!("host"), &json!(bundle.id)));
+    assert!(page["interfaces"].as_array().unwrap().contains(&json!("lo")), "{page}");
+    let port = &page["ports"][0];
+    assert_eq!(
+        (&port["protocol"], &port["port"], &port["inside_port"]),
+        (&json!("tcp"), &json!(outside), &json!(inside))
+    );
+    assert_eq!(page["settings"], json!([{ "key": "publish", "value": publish, "source": "annotation" }]));
+    // A word of six bytes, and the headers of what carried it.
+    assert!(page["counters"]["sent"]["bytes"].as_u64().unwrap() > 40, "{page}");
+    eventually(PATIENCE, "the port on the page", || {
+        let page = bundle.verb(&["net"]).ok().stdout;
+        assert!(page.starts_with("mode        host ("), "{page}");
+        page.contains(&format!(":{outside}, {inside} inside")).then_some(())
+    });
+    let event: Value = serde_json::from_str(&bundle.verb(&["events", "--stats"]).ok().stdout).unwrap();
+    let interface = &event["data"]["network_interfaces"][0];
+    assert_eq!(interface["Name"], "host", "{event}");
+    assert!(interface["TxBytes"].as_u64().unwrap() > 40 && interface["RxPackets"].as_u64().unwrap() > 0, "{event}");
+}
+
+fn programs_take_the_unified_hierarchy(stage: &Stage) {
+    let mut bundle = in_host_network(stage, "true");
+    bundle.run().ok();
+    let log = std::fs::read_to_string(bundle.log()).unwrap();
+    assert!(log.contains("without counters and diagnosis: the container has no cgroup v2 directory"), "{log}");
+    bundle.set("/annotations/io.lightship.net.publish", json!("8080:80"));
+    bundle.run().fails().says("mount a cgroup2 hierarchy");
 }
