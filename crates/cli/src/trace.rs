@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches};
 use engine::Runtime;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use state::ContainerId;
 use trace::{Timeline, Trace};
 
@@ -23,8 +24,9 @@ pub(crate) fn argument() -> Arg {
     )
 }
 
-/// Does the engine's part of a command, and writes its timeline if that is wanted. A trace that cannot be written at all is an
-/// error before anything is done; later on it is a warning, as the command itself has succeeded.
+/// Does the engine's part of a command, and writes its timeline if that is wanted. A trace that cannot be written is an error
+/// before anything is done; later on it is a warning, as the command itself has succeeded. A command that found nothing to do
+/// writes none: containerd deletes twice.
 pub(crate) fn traced<T>(
     global: &Global,
     command: &'static str,
@@ -38,7 +40,7 @@ pub(crate) fn traced<T>(
     let (Some(pattern), Ok(id)) = (pattern, id) else { return Ok(call(&runtime)) };
     runtime.trace = Trace::start();
     let file = named(pattern, id.as_str(), command);
-    runtime.trace.step("file of the trace", || prepare(&file))?;
+    check(&file)?;
     let answer = call(&runtime);
     let error = answer.as_ref().err().map(engine::Error::to_string);
     if let Some(timeline) = runtime.trace.finish(command, id.as_str(), error)
@@ -56,12 +58,17 @@ fn named(pattern: PathBuf, id: &str, command: &str) -> PathBuf {
     }
 }
 
-/// Makes the file, so that a wrong path is told in time. What is no plain file, such as /dev/stdout, would be replaced by one.
-fn prepare(file: &Path) -> Result<(), Error> {
+/// Whether the file can be made. What is no plain file, such as /dev/stdout, would be replaced by one.
+fn check(file: &Path) -> Result<(), Error> {
     if std::fs::symlink_metadata(file).is_ok_and(|there| !there.is_file()) {
         return Err(Error::Usage(format!("--trace {}: there is something that is no regular file", file.display())));
     }
-    Ok(state::atomic_write(file, b"", MODE).map_err(engine::Error::from)?)
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|errno| Error::File {
+        verb: "write the trace in",
+        path: folder.to_owned(),
+        error: std::io::Error::from(errno).into(),
+    })
 }
 
 fn write(file: &Path, timeline: &Timeline) -> state::Result<()> {

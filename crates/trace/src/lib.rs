@@ -24,6 +24,8 @@ pub struct Trace(Option<Arc<Mutex<Recording>>>);
 #[derive(Debug)]
 struct Recording {
     began: u64,
+    /// When recording began.
+    started: u64,
     /// How many steps the next one is inside of.
     depth: usize,
     spans: Vec<Span>,
@@ -50,12 +52,11 @@ impl<T, E> Outcome for Result<T, E> {
 impl Trace {
     /// A trace that is on. It begins with this process, whose CPU time so far (exec, loading, the command line) is its first step.
     pub fn start() -> Trace {
-        let now = now();
+        let started = now();
         let used = clock_gettime(ClockId::ProcessCPUTime);
         let used = used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs();
-        let began = now.saturating_sub(used);
-        let first = Span::new(Process::Runtime, Kind::Step, "start of lightship", began, now).inside(1);
-        Trace(Some(Arc::new(Mutex::new(Recording { began, depth: 1, spans: vec![first] }))))
+        let began = started.saturating_sub(used);
+        Trace(Some(Arc::new(Mutex::new(Recording { began, started, depth: 1, spans: Vec::new() }))))
     }
 
     /// Whether anything is recorded.
@@ -106,14 +107,16 @@ impl Trace {
         }
     }
 
-    /// Takes what was recorded as the timeline of a command that ends now; nothing when off.
+    /// Takes what was recorded as the timeline of a command that ends now; nothing when off, or when there was nothing to do.
     pub fn finish(&self, command: &str, container: &str, error: Option<String>) -> Option<Timeline> {
         let mut recording = self.0.as_ref()?.lock().ok()?;
         let mut spans = std::mem::take(&mut recording.spans);
-        let mut whole =
-            Span::new(Process::Runtime, Kind::Step, &format!("lightship {command}"), recording.began, now());
-        whole.failed = error.is_some();
-        spans.push(whole);
+        if spans.is_empty() {
+            return None;
+        }
+        let step = |name: &str, end| Span::new(Process::Runtime, Kind::Step, name, recording.began, end);
+        spans.push(Span { failed: error.is_some(), ..step(&format!("lightship {command}"), now()) });
+        spans.push(step("start of lightship", recording.started).inside(1));
         // Where one begins with another that it is inside of, the outer one comes first.
         spans.sort_by_key(|span| (span.process, span.begin, span.depth));
         Some(Timeline { container: container.to_owned(), runtime: std::process::id(), spans, error })
@@ -150,6 +153,11 @@ mod tests {
         ];
         assert_eq!(spans, expected);
         assert!(timeline.spans.iter().all(|span| span.begin <= span.end && span.end <= timeline.spans[0].end));
+    }
+
+    #[test]
+    fn a_command_that_did_nothing_has_no_timeline() {
+        assert!(Trace::start().finish("delete", "c", None).is_none());
     }
 
     #[test]

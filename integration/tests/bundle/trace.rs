@@ -104,6 +104,9 @@ fn every_command_has_a_file_by_the_pattern(stage: &Stage) {
     let deleted = Trace::read(&path("delete"));
     deleted.event("removal of the cgroup");
     deleted.event("hooks.poststop[0]");
+    call(&["delete", "--force", &bundle.id]).ok();
+    // containerd deletes twice: what was traced is not lost by it.
+    Trace::read(&path("delete")).event("removal of the cgroup");
 }
 
 fn failed_create_is_traced_up_to_the_failure(stage: &Stage) {
@@ -156,7 +159,7 @@ fn file_is_made_anew_and_no_link_is_followed(stage: &Stage) {
     symlink(&target, &link).unwrap();
     let trace = |path: &PathBuf| bundle.run_with(&["--trace", path.to_str().unwrap()]);
     trace(&link).fails().says("--trace").says("no regular file");
-    trace(&file(&bundle, "missing/trace.json")).fails().says("missing/trace.json");
+    trace(&file(&bundle, "missing/trace.json")).fails().says("cannot write the trace in").says("missing");
     bundle.is_gone();
     assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
     // A hard link to it stays what it is as well, and so does a reader of the old file.

@@ -17,6 +17,7 @@ mod overlay;
 mod ports;
 mod resources;
 mod systemd_driver;
+mod trace;
 mod verbs_exec;
 mod verbs_run;
 mod walkthrough;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         crash::scenes(),
         newer::scenes(),
         systemd_driver::scenes(),
+        trace::scenes(),
     ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |stage| eprintln!("{}", stage.daemon.log()))
 }
