@@ -12,7 +12,7 @@ const ROOM: f64 = 580.0;
 const TOP: u32 = 72;
 const ROW: u32 = 16;
 /// How much of a name there is room for, in characters.
-const NAME: usize = 54;
+const NAME: usize = 52;
 const TEXT: &str = "#777";
 const FAILED: &str = "#d1242f";
 
@@ -58,7 +58,7 @@ impl Timeline {
 
     /// What it is about, and what the colours mean.
     fn head(&self, svg: &mut String, whole: &Span) -> fmt::Result {
-        let title = escaped(&format!("{} {}: {}", whole.name, self.container, time(whole.duration())));
+        let title = escaped(&format!("{} {}: {}", whole.name, shortened(&self.container, 24), time(whole.duration())));
         writeln!(svg, "<text x=\"8\" y=\"18\" font-size=\"14\" font-weight=\"bold\">{title}</text>")?;
         if let Some(error) = &self.error {
             writeln!(svg, "<text x=\"8\" y=\"36\" fill=\"{FAILED}\">{}</text>", escaped(&shortened(error, 150)))?;
@@ -77,8 +77,8 @@ impl Timeline {
         Ok(())
     }
 
-    /// A row for each span; but operations of one place in the configuration share a row, and so do neighbours that could hardly
-    /// be seen.
+    /// A row for each span; but operations of one place in the configuration share a row, and so do inner neighbours that could
+    /// hardly be seen.
     fn rows(&self, least: u64) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for span in &self.spans {
@@ -87,8 +87,12 @@ impl Timeline {
                 _ => rows.push(Row { span: span.clone(), parts: Vec::new() }),
             }
         }
-        let tiny = |row: &Row| row.span.process != Process::Runtime && row.span.duration() < least && !row.span.failed;
-        rows.chunk_by(|one, next| tiny(one) && tiny(next)).flat_map(folded).collect()
+        let tiny = |row: &Row| {
+            let inner = row.span.process != Process::Runtime || row.span.depth > 1;
+            inner && row.span.duration() < least && !row.span.failed
+        };
+        let together = |one: &Row, next: &Row| tiny(one) && tiny(next) && one.span.process == next.span.process;
+        rows.chunk_by(together).flat_map(folded).collect()
     }
 }
 
@@ -104,7 +108,7 @@ fn folded(rows: &[Row]) -> Vec<Row> {
     if rows.len() < 3 {
         return rows.to_vec();
     }
-    let name = format!("{} and {} more", shortened(&first.span.name, NAME - 12), rows.len() - 1);
+    let name = format!("{} and {} more", shortened(&first.span.name, NAME - 16), rows.len() - 1);
     let span = Span { name, end: last.span.end, ..first.span.clone() };
     vec![Row { span, parts: rows.iter().map(|row| row.span.clone()).collect() }]
 }
@@ -112,7 +116,7 @@ fn folded(rows: &[Row]) -> Vec<Row> {
 impl Row {
     fn draw(&self, svg: &mut String, scale: &Scale, y: u32) -> fmt::Result {
         let span = &self.span;
-        let name = escaped(&shortened(&span.name, NAME));
+        let name = escaped(&shortened(&span.name, NAME.saturating_sub(2 * span.depth).max(1)));
         let fill = if span.failed { FAILED } else { TEXT };
         writeln!(svg, "<text x=\"{}\" y=\"{}\" fill=\"{fill}\">{name}</text>", 16 + 10 * span.depth, y + 12)?;
         let parts = if self.parts.is_empty() { std::slice::from_ref(span) } else { &self.parts };
