@@ -1,4 +1,4 @@
-//! The nouns of the black-box tests: a runtime, a Docker daemon of our own, containerd, Kubernetes' interface to it, Podman, images, containers, bundles.
+//! The nouns of the black-box tests: a runtime, a Docker daemon of our own, containerd, Kubernetes' interface to it, Podman, BuildKit, images, containers, bundles.
 //!
 //! The tests know the runtime only as a program with a command line (`RUNTIME=/path`, default: the release build of
 //! lightship), so the same tests run against runc and crun, which proves that they ask for what callers expect.
@@ -7,6 +7,7 @@
 //! it all when the run ends, in whatever way it ends.
 #![allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs and write files
 
+pub mod buildkit;
 pub mod bundle;
 pub mod cgroup;
 pub mod command;
