@@ -125,6 +125,15 @@ static void make_cgroup(const char *cgroup, int v2, const char *memory)
 	}
 }
 
+/* Before the cgroup is made: its parent tells. */
+static int is_v2(const char *cgroup)
+{
+	char parent[4096];
+	snprintf(parent, sizeof parent, "%s", cgroup);
+	*strrchr(parent, '/') = 0;
+	return access(in(parent, "cgroup.controllers"), F_OK) == 0;
+}
+
 /* --- The container's root ------------------------------------------------------------------------------------------------- */
 
 static void attach(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
@@ -262,7 +271,7 @@ int main(int count, char **argument)
 	}
 	char **cgroup = argument + 5;
 	int cgroups = count - 5, host_network = strcmp(argument[2], "host") == 0, status = 0;
-	int v2 = access(in(cgroup[0], "../cgroup.procs"), F_OK) == 0 && access(in(cgroup[0], "../cgroup.controllers"), F_OK) == 0;
+	int v2 = is_v2(cgroup[0]);
 	for (int i = 0; i < cgroups; i++)
 		make_cgroup(cgroup[i], v2, argument[3]);
 	struct clone_args arguments = {

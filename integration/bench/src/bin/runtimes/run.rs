@@ -51,6 +51,14 @@ pub fn section(contest: &Contest<'_>) -> Result<Section> {
     contest.interleaved(|at, contender| one_round(contender, &bundles, &mut samples[at]));
     let costs: Vec<Costs> = contest.contenders.iter().map(|one| costs(contest, one, &bundles.run[0])).collect();
     let mut text = format!("{}\n", overview(contest, &samples, &costs));
+    for (contender, samples) in contest.contenders.iter().zip(&samples) {
+        if let (true, Err(error)) = (samples.run[0].is_empty(), measure::run(contender, &bundles.run[0])) {
+            let reason = error.to_string();
+            let reason = reason.split_once(": exit ").map_or(&*reason, |(_, reason)| reason);
+            let reason = reason.lines().next().unwrap_or_default();
+            writeln!(text, "{} does not run here: exit {reason}\n", contender.name())?;
+        }
+    }
     writeln!(text, "`run`, milliseconds, and times the floor:\n\n{}", runs(contest, &samples))?;
     writeln!(text, "Each step in the host's network, milliseconds, p10 / median:\n\n{}", steps(contest, &samples))?;
     for (network, at) in Network::ALL.iter().zip(0..) {

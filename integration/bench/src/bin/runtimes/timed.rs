@@ -64,11 +64,13 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
 }
 
-/// The calls that were made since the last time, in the order in which they began.
-pub fn take(folder: &Path) -> Result<Vec<Call>> {
-    let log = folder.join(LOG);
-    let text = fs::read_to_string(&log).unwrap_or_default();
-    fs::write(&log, "")?;
+/// The calls by links in these folders since the last time, in the order in which they began.
+pub fn take(folders: [&Path; 2]) -> Result<Vec<Call>> {
+    let mut text = String::new();
+    for log in folders.map(|folder| folder.join(LOG)) {
+        text += &fs::read_to_string(&log).unwrap_or_default();
+        fs::write(&log, "")?;
+    }
     let call = |line: &str| {
         let mut fields = line.splitn(3, ' ');
         let (begin, end, name) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?, fields.next()?);
