@@ -42,7 +42,7 @@ pub fn section(contest: &Contest<'_>) -> Result<Section> {
         runtime.forget();
         for level in &levels {
             let steps = level.steps.map(|step| number(step, 2));
-            let memory = if level.count < 100 { "–".to_owned() } else { number(level.memory, 0) };
+            let memory = if level.count < 1_000 { "–".to_owned() } else { number(level.memory, 0) };
             let first = [runtime.name.clone(), level.count.to_string()];
             table.row(first.into_iter().chain(steps).chain([memory]));
         }
