@@ -19,11 +19,17 @@ const VERSION: &str =
 /// The whole program. The arguments of a command are built when it is chosen, not before.
 #[must_use]
 pub fn command() -> Command {
-    globals().subcommand_required(true).subcommand_value_name("COMMAND").subcommands(
+    with_verbs(
+        globals(),
         VERBS
             .iter()
             .map(|verb| Command::new(verb.name).about(verb.about).hide(verb.name == INTERNAL).defer(verb.arguments)),
     )
+}
+
+/// The program with these commands.
+pub(crate) fn with_verbs(globals: Command, verbs: impl IntoIterator<Item = Command>) -> Command {
+    globals.subcommand_required(true).subcommand_value_name("COMMAND").subcommands(verbs)
 }
 
 /// The program with the flags that stand before the command, and no command.

@@ -19,6 +19,9 @@ use crate::{Error, args};
 pub struct CommandLine {
     global: Vec<OsString>,
     rest: Vec<OsString>,
+    /// The tables that the words were rewritten by: of the flags before the command, and of the command.
+    globals: Command,
+    verb: Option<Command>,
 }
 
 /// What the command line asks for.
@@ -33,16 +36,16 @@ impl CommandLine {
     /// Rewrites `words`, the arguments without the program's name.
     pub fn new(words: impl Iterator<Item = OsString>) -> Self {
         let mut words = words.peekable();
-        let mut line = Self { global: Vec::new(), rest: Vec::new() };
-        let globals = args::globals();
+        let mut line = Self { global: Vec::new(), rest: Vec::new(), globals: args::globals(), verb: None };
         while let Some(word) = words.next_if(|word| is_flag(word)) {
-            rewrite(&globals, word, &mut words, &mut line.global);
+            rewrite(&line.globals, word, &mut words, &mut line.global);
         }
         let Some(name) = words.next() else { return line };
         match VERBS.iter().find(|verb| name == verb.name) {
             Some(verb) => {
                 line.rest.push(name);
-                rewrite_verb(&(verb.arguments)(Command::new(verb.name)), words, &mut line.rest);
+                let command = line.verb.insert((verb.arguments)(Command::new(verb.name)));
+                rewrite_verb(command, words, &mut line.rest);
             }
             None => line.rest = std::iter::once(name).chain(words).collect(),
         }
@@ -52,14 +55,19 @@ impl CommandLine {
     /// Where the log goes; readable also when the rest of the line makes no sense.
     #[must_use]
     pub fn log_options(&self) -> LogOptions {
-        let globals = args::globals().ignore_errors(true).try_get_matches_from(&self.global);
-        globals.map(|arguments| LogOptions::from(&arguments)).unwrap_or_default()
+        LogOptions::of(&self.global)
     }
 
     /// The command with its arguments, checked.
-    pub fn request(&self) -> Result<Request, Error> {
+    pub fn request(self) -> Result<Request, Error> {
         let words = self.global.iter().chain(&self.rest);
-        match args::command().try_get_matches_from(words) {
+        let alone = |verb| args::with_verbs(self.globals, [verb]).try_get_matches_from(words.clone()).ok();
+        // The tables of all commands are a millisecond's tenth: only for a page of help or a refusal, which may tell of any.
+        let arguments = match self.verb.and_then(alone) {
+            Some(arguments) => Ok(arguments),
+            None => args::command().try_get_matches_from(words),
+        };
+        match arguments {
             Ok(mut arguments) => {
                 let global = Global::from(&arguments);
                 let chosen = arguments

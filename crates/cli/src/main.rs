@@ -8,7 +8,7 @@ use cli::command_line::{CommandLine, Request};
 use cli::{Error, log, output};
 
 fn main() -> ExitCode {
-    match run(&CommandLine::new(std::env::args_os().skip(1))) {
+    match run(CommandLine::new(std::env::args_os().skip(1))) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             log::report(&error);
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(line: &CommandLine) -> Result<u8, Error> {
+fn run(line: CommandLine) -> Result<u8, Error> {
     // Before anything else can fail: a caller with a log takes the reason from its last line.
     log::open(&line.log_options())?;
     match line.request()? {
