@@ -16,7 +16,7 @@ pub struct HostFacts {
     pub last_capability: u32,
     /// The caller has CAP_SYS_RESOURCE, and over the host.
     pub raises_limits: bool,
-    /// The caller's hard limits, by number of the resource; empty where they can be raised.
+    /// The caller's hard limits, by number of the resource; empty where they can be raised, or nobody has asked ([`hard_limits`]).
     pub hard_limits: Vec<u64>,
     /// The caller's umask.
     pub umask: u32,
@@ -43,15 +43,15 @@ impl HostFacts {
         };
         let mask = |name: &str| u64::from_str_radix(field(name), 16).unwrap_or_default();
         let available = mask("CapBnd") & mask("CapPrm");
-        let raises_limits = mask("CapEff") & SYS_RESOURCE != 0 && !in_user_namespace;
+        let uid = rustix::process::geteuid();
         HostFacts {
             available,
             last_capability: last_capability(mask("CapBnd")),
-            raises_limits,
-            hard_limits: if raises_limits { Vec::new() } else { hard_limits() },
+            raises_limits: mask("CapEff") & SYS_RESOURCE != 0 && !in_user_namespace,
+            hard_limits: Vec::new(),
             umask: u32::from_str_radix(field("Umask"), 8).unwrap_or(0o022),
-            ids: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
-            oom_score: if rustix::process::geteuid().is_root() { 0 } else { oom_score() },
+            ids: (uid.as_raw(), rustix::process::getegid().as_raw()),
+            oom_score: if uid.is_root() { 0 } else { oom_score() },
             // The module's parameter is there, and "N", on a kernel that has AppArmor but does not use it.
             apparmor: std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y")),
             apparmor_profiles: None,
@@ -92,7 +92,8 @@ fn oom_score() -> i32 {
     text.trim().parse().unwrap_or_default()
 }
 
-fn hard_limits() -> Vec<u64> {
+/// The caller's own hard limits, by number of the resource.
+pub fn hard_limits() -> Vec<u64> {
     let mut limits = vec![u64::MAX; RlimitType::ALL.len()];
     for &kind in RlimitType::ALL {
         if let Some(limit) = limits.get_mut(rlimits::number(kind) as usize) {

@@ -14,7 +14,7 @@ pub mod seccomp;
 
 pub use apply::Error;
 pub use emit::{Early, emit_before_exec, emit_before_wait, emit_cpus, emit_early};
-pub use host::{HostFacts, apparmor_profiles};
+pub use host::{HostFacts, apparmor_profiles, hard_limits};
 pub use plan::{ConfinePlan, Label, plan};
 pub use rlimits::Limit;
 pub use scheduling::{Cpus, SchedAttr, Scheduling};

@@ -88,9 +88,7 @@ impl Runtime {
         process.validate("").map_err(|refusal| in_process(&refusal))?;
         spec.process_ids_are_mapped(&process, "").map_err(|refusal| in_process(&refusal))?;
         let mut host = self.trace.step("facts of the host", || HostFacts::probe(self.rootless))?;
-        if process.apparmor_profile.is_some() {
-            host.confine.apparmor_profiles = confine::apparmor_profiles();
-        }
+        host.ask_for(&process);
         let linux = spec.linux.clone().unwrap_or_default();
         let mut plan = plan_process(&process, &linux, &host, container.record.keyring.clone(), self.filter(&linux)?)
             .map_err(|refusal| in_process(&refusal))?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use confine::HostFacts as ConfineFacts;
 use rustix::fs::{Mode, OFlags};
+use spec::Process;
 
 use crate::{Error, Rootless};
 
@@ -50,6 +51,18 @@ impl HostFacts {
                 Rootless::No => false,
             },
         })
+    }
+}
+
+impl HostFacts {
+    /// Asks for what matters to such a process alone.
+    pub(crate) fn ask_for(&mut self, process: &Process) {
+        if process.apparmor_profile.is_some() {
+            self.confine.apparmor_profiles = confine::apparmor_profiles();
+        }
+        if !process.rlimits.is_empty() && !self.confine.raises_limits {
+            self.confine.hard_limits = confine::hard_limits();
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use spec::seccomp::Arch;
 
 use super::{Filter, Instruction, MAX_INSTRUCTIONS};
@@ -41,12 +42,15 @@ impl Cache {
     /// # Errors
     /// It cannot be made or opened, or another user owns it or may write to it.
     pub fn open(path: &Path) -> io::Result<Cache> {
-        match rustix::fs::mkdirat(CWD, path, Mode::RWXU) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+        let open = || rustix::fs::openat(CWD, path, flags, Mode::empty());
+        let dir = match open() {
+            Err(Errno::NOENT) => match rustix::fs::mkdirat(CWD, path, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => open()?,
+                Err(error) => return Err(error.into()),
+            },
+            opened => opened?,
+        };
         if !is_ours(&rustix::fs::fstat(&dir)?, FileType::Directory) {
             let problem = format!("{}: another user can write to it", path.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
