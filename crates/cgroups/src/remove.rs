@@ -36,6 +36,16 @@ impl CgroupRecord {
     }
 }
 
+impl CgroupRecord {
+    /// Removes the directory that all processes would be in, and no other: as a rule none is left, which is found out in one
+    /// call, since a cgroup with processes or others below is not removed (cgroups(7), "Removing cgroups").
+    pub fn remove_main_if_empty(&self) -> bool {
+        // systemd removes its own.
+        let main = self.main_dir().filter(|dir| dir.made && self.unit.is_none());
+        main.is_some_and(|dir| rmdir(&dir.path).is_ok())
+    }
+}
+
 fn remove_dir(dir: &Dir, deadline: Instant) -> Result<(), Error> {
     loop {
         match remove_tree(&dir.path) {

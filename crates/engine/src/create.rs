@@ -52,6 +52,22 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
 }
 
+/// What makes a container's process go on when it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Go {
+    /// The command `start`, over the socket in the container's folder.
+    AtStart,
+    /// The process that created it, at the last gate.
+    AtGate,
+}
+
+/// A container that waits to be started, still locked.
+pub(crate) struct Created {
+    pub(crate) entry: Locked,
+    pub(crate) container: Container,
+    pub(crate) launch: Launch,
+}
+
 /// What is known before anything is made.
 pub(crate) struct Request<'a> {
     pub(crate) id: ContainerId,
@@ -77,21 +93,22 @@ impl Runtime {
         let request = self.request(id, options)?;
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(request.plan.terminal.is_some(), console.is_some(), true)?;
-        self.create_requested(&request, console).map(drop)
+        self.create_requested(&request, console, Go::AtStart).map(drop)
     }
 
-    /// Makes what was requested, with the socket for the terminal already open. The container waits for `start`, still locked.
+    /// Makes what was requested, with the socket for the terminal already open.
     pub(crate) fn create_requested(
         &self,
         request: &Request<'_>,
         console: Option<OwnedFd>,
-    ) -> Result<(Locked, Container), Error> {
+        go: Go,
+    ) -> Result<Created, Error> {
         // Where there are no more descriptors to be had, undoing needs one all the same.
         let reserve = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
             .map_err(Error::call("a descriptor in reserve (raise RLIMIT_NOFILE)"))?;
         let mut entry = self.trace.step("claim of the id", || StateRoot::open(&self.root)?.begin(&request.id))?;
-        match self.make(request, &mut entry, console) {
-            Ok(container) => Ok((entry, container)),
+        match self.make(request, &mut entry, console, go) {
+            Ok((container, launch)) => Ok(Created { entry, container, launch }),
             Err(error) => {
                 drop(reserve);
                 delete::undo_create(
@@ -147,8 +164,8 @@ impl Runtime {
     fn host(&self, spec: &Spec) -> Result<HostFacts, Error> {
         let linux = spec.linux.as_ref();
         let mut host = HostFacts::probe(self.rootless)?;
-        if spec.process.as_ref().is_some_and(|process| process.apparmor_profile.is_some()) {
-            host.confine.apparmor_profiles = confine::apparmor_profiles();
+        if let Some(process) = &spec.process {
+            host.ask_for(process);
         }
         if linux.is_some_and(|linux| linux.intel_rdt.is_some()) {
             host.resctrl = resctrl::mount_point()?;
@@ -168,13 +185,19 @@ impl Runtime {
     }
 
     /// Makes everything, in an order in which each thing is written down before it is made.
-    fn make(&self, request: &Request<'_>, entry: &mut Locked, console: Option<OwnedFd>) -> Result<Container, Error> {
+    fn make(
+        &self,
+        request: &Request<'_>,
+        entry: &mut Locked,
+        console: Option<OwnedFd>,
+        go: Go,
+    ) -> Result<(Container, Launch), Error> {
         let trace = &self.trace;
         journal_root(request, entry)?;
         let resctrl = trace.step("resctrl", || make_resctrl(request, entry))?;
         let cgroup = trace.step("cgroup", || make_cgroup(trace, request, entry))?;
-        let listener = trace.step("socket for start", || socket::listen(entry))?;
-        trace.step("copy of the configuration", || entry.write(CONFIG, &request.config))?;
+        let listen = || (go == Go::AtStart).then(|| socket::listen(entry)).transpose();
+        let listener = trace.step("socket for start", listen)?;
         notify::make_folder(&request.spec, entry)?;
         let (mut builder, mut init_hooks) = (ProgramBuilder::new(), None);
         let unified = trace
@@ -187,10 +210,11 @@ impl Runtime {
             trace,
         };
         let mut launch = trace.step("launch of init", || Launch::new(builder, &plan))?;
+        // From here on init is at work as well.
         let init = InitProcess::of(launch.pid)?;
         if cgroup.dirs.is_empty() {
             // By its cgroup a process is found even if the record is damaged.
-            entry.journal(&[Undo::Process(init)])?;
+            entry.journal([Undo::Process(init)])?;
         }
         trace.step("systemd's unit", || enter_unit(trace, request, &cgroup, &launch))?;
         // The cgroup is there, also where systemd makes it, and nothing of the container's has run, its hooks included.
@@ -200,6 +224,7 @@ impl Runtime {
             resctrl.join(launch.pid)?;
         }
         trace.step("network devices", || move_net_devices(request, launch.pid))?;
+        trace.step("copy of the configuration", || entry.write(CONFIG, &request.config))?;
         let record =
             request.record(&cgroup, resctrl.as_ref(), network.as_ref().map(|network| &network.record), init)?;
         let terminal = request.plan.terminal.is_some();
@@ -218,13 +243,15 @@ impl Runtime {
         // Written before init is released: from here on a runtime that is killed leaves a container, and until here init
         // ends by itself when its runtime does.
         trace.step("record", || entry.commit(&record))?;
-        launch.open_gate()?;
+        if go == Go::AtStart {
+            launch.open_gate()?;
+        }
         let (pid_file, pidfd_socket) = (request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref());
         trace.step("pid file", || hand_out(pid_file, pidfd_socket, &launch))?;
         launch.keep();
         let init = launch.pidfd.try_clone().map_err(Error::call("the pidfd"))?;
         let network = network.map(|network| network.record);
-        Ok(Container { record, cgroup, resctrl, network, init: Some(init) })
+        Ok((Container { record, cgroup, resctrl, network, init: Some(init) }, launch))
     }
 }
 
@@ -305,7 +332,7 @@ fn refuse_own_namespaces(spec: &Spec, joined: &[Joined]) -> Result<(), Refusal> 
 fn journal_root(request: &Request<'_>, entry: &mut Locked) -> Result<(), Error> {
     let Some(path) = request.plan.rootfs.attached_on_host() else { return Ok(()) };
     let over = delete::mount_id(path).map_err(Error::file("root", path))?;
-    Ok(entry.journal(&[Undo::Mount { path: path.to_owned(), over }])?)
+    Ok(entry.journal([Undo::Mount { path: path.to_owned(), over }])?)
 }
 
 /// Writes down which cgroup will be made, then makes it, unless systemd is to do so.
@@ -314,7 +341,7 @@ pub(crate) fn make_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Lock
     if cgroup.dirs.is_empty() {
         return Ok(cgroup);
     }
-    entry.journal(&[Undo::Cgroup(to_value(&cgroup)?)])?;
+    entry.journal([Undo::Cgroup(to_value(&cgroup)?)])?;
     if cgroup.unit.is_none() {
         request.plan.cgroup.create(&cgroup, trace)?;
         delegate(request, &cgroup)?;
@@ -328,7 +355,7 @@ pub(crate) fn make_resctrl(request: &Request<'_>, entry: &mut Locked) -> Result<
     let record = plan.record()?;
     let folders: Vec<Undo> = record.folders().map(|path| Undo::Folder { path: path.to_owned() }).collect();
     if !folders.is_empty() {
-        entry.journal(&folders)?;
+        entry.journal(folders)?;
     }
     plan.make_group()?;
     plan.configure(&record)?;
@@ -358,7 +385,7 @@ pub(crate) fn delegate(request: &Request<'_>, cgroup: &CgroupRecord) -> Result<(
 fn emit(
     request: &Request<'_>,
     cgroup: &CgroupRecord,
-    listener: OwnedFd,
+    listener: Option<OwnedFd>,
     console: Option<OwnedFd>,
     b: &mut ProgramBuilder,
     init_hooks: &mut Option<InitHooks>,
@@ -370,7 +397,7 @@ fn emit(
     };
     // A container's first process has no affinity of its own (config.md, "execCPUAffinity"), nor the caller's.
     confine::emit_cpus(&confine::Cpus::All, b);
-    let listener = b.inherit(listener);
+    let listener = listener.map(|listener| b.inherit(listener));
     let hook_io = hook_files(&plan.hooks, b, init_hooks)?;
     namespaces::emit_joins(&plan.namespaces, &request.joined, b).map_err(Error::call("a namespace's descriptor"))?;
     if cgroup.unit.is_some() {
@@ -406,7 +433,9 @@ fn emit(
     plan.process.emit_setup(b);
     b.place("ready");
     b.push(Op::Gate { number: GATE_READY });
-    b.push(Op::WaitStart { listener });
+    if let Some(listener) = listener {
+        b.push(Op::WaitStart { listener });
+    }
     plan.process.emit_start(&plan.hooks.start_container, hook_io, early, b);
     console::give_stdio(host_uid(&request.spec.linux.clone().unwrap_or_default(), plan.process.process.user.uid));
     Ok(unified)

@@ -58,14 +58,25 @@ impl Runtime {
 ///
 /// A poststop hook that fails is a warning, and the others run (config.md, "Poststop").
 pub(crate) fn destroy(trace: &Trace, entry: Locked, container: &Container) -> Result<(), Error> {
+    // A configuration that cannot be read any more must not keep the container from being deleted.
+    let hooks = container.spec(&entry).map(|spec| spec.hooks).unwrap_or_default();
+    take_down(trace, entry, container, &hooks)
+}
+
+/// Destroys what this process has created itself, so that nothing need be read, unless another command has done so meanwhile.
+pub(crate) fn destroy_created(trace: &Trace, entry: Entry, container: &Container, hooks: &Hooks) -> Result<(), Error> {
+    match trace.step("lock", || entry.lock(FORCED_LOCK_WAIT)) {
+        Err(error) if error.is_not_found() => Ok(()),
+        entry => take_down(trace, entry?, container, hooks),
+    }
+}
+
+fn take_down(trace: &Trace, entry: Locked, container: &Container, hooks: &Hooks) -> Result<(), Error> {
     if let Some(init) = &container.init {
         trace.span(Kind::Wait, "wait for the end of the killed init", || end(&container.cgroup, init))?;
     }
     undo(trace, &entry, Some(&container.cgroup))?;
-    // A configuration that cannot be read any more must not keep the container from being deleted.
-    if let Ok(spec) = container.spec(&entry) {
-        poststop(trace, &spec.hooks, &container.state(Status::Stopped));
-    }
+    poststop(trace, hooks, &container.state(Status::Stopped));
     Ok(trace.step("removal of the record", || entry.remove())?)
 }
 
@@ -78,7 +89,9 @@ fn poststop(trace: &Trace, hooks: &Hooks, state: &State) {
 /// Kills init and waits for its end. In a v1 freezer a process does not even die.
 fn end(cgroup: &CgroupRecord, init: &std::os::fd::OwnedFd) -> Result<(), Error> {
     match rustix::process::pidfd_send_signal(init, Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Ok(()) => {}
+        // It has ended, and its parent has waited for it.
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
         Err(errno) => return Err(Error::call("killing the container's init")(errno)),
     }
     if cgroup.is_frozen().unwrap_or(false) {
@@ -123,7 +136,9 @@ fn name(undo: &Undo) -> &'static str {
 }
 
 fn remove_cgroup(cgroup: &CgroupRecord) -> Result<(), Error> {
-    cgroup.kill_all(END_WAIT)?;
+    if !cgroup.remove_main_if_empty() {
+        cgroup.kill_all(END_WAIT)?;
+    }
     Ok(cgroup.remove()?)
 }
 

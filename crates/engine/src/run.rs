@@ -4,10 +4,10 @@ use std::os::fd::AsFd;
 
 use trace::Kind;
 
-use crate::create::CreateOptions;
+use crate::create::{CreateOptions, Created, Go};
 use crate::notify::Notify;
 use crate::terminal::Foreground;
-use crate::{Error, Runtime, console};
+use crate::{Error, Runtime, console, delete, start};
 
 /// The flags that `run` has beyond those of `create`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,19 +37,19 @@ impl Runtime {
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(terminal, console.is_some(), false)?;
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
-        let (entry, container) = self.create_requested(&request, console.or(own_console))?;
-        let ended = Notify::listen(&entry, std::process::id())
+        let Created { entry, container, launch } = self.create_requested(&request, console.or(own_console), Go::AtGate)?;
+        let started = Notify::listen(&entry, std::process::id())
             .and_then(|notify| {
                 foreground.notify = notify;
                 foreground.attach()
             })
-            .and_then(|()| self.start_created(entry, &container, &request.spec))
-            .and_then(|()| {
-                let init = container.init.as_ref().ok_or(Error::NotRunning)?;
-                self.trace.span(Kind::Program, "the container's program", || foreground.wait(init.as_fd()))
-            });
+            .and_then(|()| start::at_gate(&self.trace, &launch, &container, &request.spec));
+        // While the program runs, other commands may do with the container what they like.
+        let entry = entry.unlock()?;
+        let wait = || foreground.wait(launch.pidfd.as_fd());
+        let ended = started.and_then(|()| self.trace.span(Kind::Program, "the container's program", wait));
         if ended.is_err() || !run.keep {
-            let deleted = self.delete(id, true);
+            let deleted = delete::destroy_created(&self.trace, entry, &container, &request.spec.hooks);
             return ended.and_then(|exit| deleted.map(|()| exit.code()));
         }
         ended.map(|exit| exit.code())

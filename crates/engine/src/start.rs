@@ -7,9 +7,10 @@ use confine::Early;
 use program::{ProgramBuilder, Report, Slot, Start};
 use spec::{Linux, Spec, Status};
 use state::Locked;
-use trace::Kind;
+use trace::{Kind, Trace};
 
 use crate::container::Container;
+use crate::launch::Launch;
 use crate::moments::Moments;
 use crate::notify::Notify;
 use crate::plan::plan_process;
@@ -47,7 +48,7 @@ impl Runtime {
     }
 
     /// Starts a container that is known to be created.
-    pub(crate) fn start_created(&self, entry: Locked, container: &Container, spec: &Spec) -> Result<(), Error> {
+    fn start_created(&self, entry: Locked, container: &Container, spec: &Spec) -> Result<(), Error> {
         let linux = spec.linux.clone().unwrap_or_default();
         let pid = container.record.init.map_or(0, |init| init.pid);
         let moments = Moments::new(&self.trace);
@@ -99,4 +100,15 @@ impl Runtime {
         plan.emit_start(&spec.hooks.start_container, [Slot::NONE; 2], Early::default(), &mut builder);
         Ok(builder)
     }
+}
+
+/// Starts a container that this process has just created, and whose init waits at its last gate.
+pub(crate) fn at_gate(trace: &Trace, launch: &Launch, container: &Container, spec: &Spec) -> Result<(), Error> {
+    launch.open_gate()?;
+    let hand_over = |fd| match &spec.linux {
+        Some(linux) => listener::hand_over(linux, launch.pid, container.state(Status::Created), &fd),
+        None => Ok(()),
+    };
+    trace.span(Kind::Wait, "wait for init: execve", || launch.wait_exec(hand_over))?;
+    hooks::run(trace, "poststart", &spec.hooks.poststart, &container.state(Status::Running))
 }

@@ -25,6 +25,8 @@ pub struct Entry {
     path: PathBuf,
     root: Arc<OwnedFd>,
     directory: OwnedFd,
+    /// What this process has journaled. There is nothing else in the journal then: who makes the container writes it alone.
+    journaled: Vec<Undo>,
 }
 
 /// A container's directory whose exclusive lock is held, until this is dropped or the process ends. A child inherits
@@ -37,7 +39,7 @@ pub struct Locked {
 
 impl Entry {
     pub(crate) fn new(id: ContainerId, path: PathBuf, root: Arc<OwnedFd>, directory: OwnedFd) -> Entry {
-        Entry { id, path, root, directory }
+        Entry { id, path, root, directory, journaled: Vec::new() }
     }
 
     /// The container's id.
@@ -80,6 +82,9 @@ impl Entry {
     /// What must be undone, the last acquisition first. Each may never have come to be, or be undone already. What a
     /// newer version wrote, or was damaged, is an error among the others.
     pub fn undos(&self) -> Result<Vec<Result<Undo>>> {
+        if !self.journaled.is_empty() {
+            return Ok(self.journaled.iter().rev().cloned().map(Ok).collect());
+        }
         let bytes = self.read(JOURNAL)?.unwrap_or_default();
         let damaged = |problem| Error::Damaged { path: self.path.join(JOURNAL), problem };
         Ok(journal::in_reverse(&bytes).into_iter().map(|line| line.map_err(damaged)).collect())
@@ -159,9 +164,10 @@ impl Locked {
     }
 
     /// Notes acquisitions that are about to be made, with one write(2). If this fails they must not be made.
-    pub fn journal(&mut self, undos: &[Undo]) -> Result<()> {
+    pub fn journal(&mut self, undos: impl Into<Vec<Undo>>) -> Result<()> {
+        let undos = undos.into();
         let path = self.path.join(JOURNAL);
-        let lines = journal::lines(undos)
+        let lines = journal::lines(&undos)
             .map_err(|error| Error::Unwritable { path: path.clone(), problem: error.to_string() })?;
         let journal = match self.journal.take() {
             Some(journal) => journal,
@@ -172,7 +178,14 @@ impl Locked {
             return Err(Error::io("write", &path)(Errno::NOSPC));
         }
         self.journal = Some(journal);
+        self.entry.journaled.extend(undos);
         Ok(())
+    }
+
+    /// Lets other commands change the container, until it is locked again.
+    pub fn unlock(self) -> Result<Entry> {
+        flock(&self.entry.directory, FlockOperation::Unlock).map_err(Error::io("unlock", &self.entry.path))?;
+        Ok(self.entry)
     }
 
     /// Removes the container's directory, after everything in the journal has been undone.
