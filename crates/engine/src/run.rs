@@ -37,7 +37,8 @@ impl Runtime {
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(terminal, console.is_some(), false)?;
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
-        let Created { entry, container, launch } = self.create_requested(&request, console.or(own_console), Go::AtGate)?;
+        let Created { entry, container, launch } =
+            self.create_requested(&request, console.or(own_console), Go::AtGate)?;
         let started = Notify::listen(&entry, std::process::id())
             .and_then(|notify| {
                 foreground.notify = notify;
