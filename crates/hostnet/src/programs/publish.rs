@@ -10,7 +10,7 @@ use sys::bpf::{If, Label, Map};
 use super::auto;
 use super::search;
 use super::socket::{ADDRESS, Direction, Family, LOOPBACK, PORT, SocketProgram};
-use crate::rules::{Network, PortRange, Protocol, Publish, Published};
+use crate::rules::{Network, PortRange, Protocol, Publish};
 
 /// Moves the port that is bound, and confines it to its rule's address.
 pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option<&Map>) {
@@ -26,8 +26,8 @@ pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option
             addresses.push((address, program.asm.label()));
         }
     }
-    translate(program, publish, Direction::ToHost, end, unpublished, |rule| {
-        addresses.iter().find(|(address, _)| rule.address == Some(*address)).map_or(done, |(_, label)| *label)
+    translate(program, publish, Direction::ToHost, end, unpublished, |address| {
+        addresses.iter().find(|(known, _)| address == Some(*known)).map_or(done, |(_, label)| *label)
     });
     for (address, label) in addresses {
         program.asm.place(label);
@@ -86,7 +86,7 @@ fn translate_known(
     program.asm.place(done);
 }
 
-/// Translates [`PORT`] by the rules and goes on at the label that `then` has for the rule, or at `unpublished` if there is none;
+/// Translates [`PORT`] by the rules and goes on at the label that `then` has for the rule's address, or at `unpublished` if there is none;
 /// with a protocol that has no ports at `other`.
 fn translate(
     program: &mut SocketProgram,
@@ -94,35 +94,44 @@ fn translate(
     direction: Direction,
     other: Label,
     unpublished: Label,
-    then: impl Fn(&Published) -> Label,
+    then: impl Fn(Option<IpAddr>) -> Label,
 ) {
-    let has_rules = |protocol| publish.rules.iter().any(|rule| rule.protocol == protocol);
-    let protocols = [Protocol::Tcp, Protocol::Udp].map(|protocol| (protocol, program.asm.label()));
-    let start = |(protocol, label)| if has_rules(protocol) { label } else { unpublished };
-    program.by_protocol(start(protocols[0]), start(protocols[1]), other);
-    for (protocol, start) in protocols.into_iter().filter(|(protocol, _)| has_rules(*protocol)) {
+    let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(|protocol| sorted(publish, protocol, direction));
+    let start = |program: &mut SocketProgram, rules: &[Translation]| match rules {
+        [] => unpublished,
+        _ => program.asm.label(),
+    };
+    let first = start(program, &tcp);
+    // The verifier follows a search that both protocols share once.
+    let second = if tcp == udp { first } else { start(program, &udp) };
+    program.by_protocol(first, second, other);
+    let mut searches = vec![(first, tcp), (second, udp)];
+    searches.dedup_by_key(|(start, _)| *start);
+    for (start, rules) in searches.into_iter().filter(|(_, rules)| !rules.is_empty()) {
         program.asm.place(start);
-        let rules = sorted(publish, protocol, direction);
         let labelled: Vec<(PortRange, Label)> = rules.iter().map(|(from, ..)| (*from, program.asm.label())).collect();
         search::find(&mut program.asm, PORT, &labelled, unpublished);
-        for ((_, label), (from, to, rule)) in labelled.iter().zip(rules) {
+        for ((_, label), (from, to, address)) in labelled.iter().zip(rules) {
             program.asm.place(*label);
             program.asm.add(PORT, i32::from(to.first) - i32::from(from.first));
-            program.asm.jump(then(rule));
+            program.asm.jump(then(address));
         }
     }
 }
 
-/// The ranges of a protocol to translate from, in order, and those to translate to.
-fn sorted(publish: &Publish, protocol: Protocol, direction: Direction) -> Vec<(PortRange, PortRange, &Published)> {
+/// The ports to translate from and to, and the address of the rule.
+type Translation = (PortRange, PortRange, Option<IpAddr>);
+
+/// The translations of a protocol, in order.
+fn sorted(publish: &Publish, protocol: Protocol, direction: Direction) -> Vec<Translation> {
     let rules = publish.rules.iter().filter(|rule| rule.protocol == protocol);
-    let mut rules: Vec<_> = rules
+    let mut rules: Vec<Translation> = rules
         .map(|rule| match direction {
-            Direction::ToHost => (rule.inside, rule.host, rule),
-            Direction::ToContainer => (rule.host, rule.inside, rule),
+            Direction::ToHost => (rule.inside, rule.host, rule.address),
+            Direction::ToContainer => (rule.host, rule.inside, rule.address),
         })
         .collect();
-    rules.sort_unstable_by_key(|(from, ..)| *from);
+    rules.sort_unstable();
     rules
 }
 
