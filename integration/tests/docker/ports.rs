@@ -37,11 +37,12 @@ fn ports(stage: &Stage, args: &[&str]) -> Output {
     run(Command::new(&stage.runtime.path).arg("ports").args(args))
 }
 
-/// The one holder of a port.
+/// The one holder of a TCP port; the machine may have a UDP socket with the same number.
 #[track_caller]
 fn holder(stage: &Stage, port: u16) -> Value {
     let output = ports(stage, &["--json", &port.to_string()]).ok();
-    let holders: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    let mut holders: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
+    holders.retain(|holder| holder["protocol"] == "tcp");
     assert_eq!(holders.len(), 1, "{output}");
     holders[0].clone()
 }
