@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use criu::{CgroupsMode, Flag, Number, Options, Task, Text, WorkFolder};
 use rustix::fs::{Mode, OFlags};
-use spec::Spec;
+use spec::{NetworkMode, Spec};
 
 use crate::{Error, hooks};
 
@@ -123,7 +123,7 @@ impl CriuOptions {
         if let Some(work) = &images.work {
             options.number(Number::WorkDirFd, work.fd.as_raw_fd().into());
         }
-        if self.empty_network {
+        if self.empty_network || hooks_make_network(spec) {
             options.number(Number::EmptyNs, NEW_NETWORK);
         }
         if let Some(path) = spec.annotations.get(CONFIGURATION) {
@@ -131,4 +131,9 @@ impl CriuOptions {
         }
         options
     }
+}
+
+/// Whether a new network namespace is furnished by hooks, Docker's or CNI's, which do so again: CRIU is to leave it empty.
+fn hooks_make_network(spec: &Spec) -> bool {
+    spec.network_mode() == NetworkMode::New && !(spec.hooks.prestart.is_empty() && spec.hooks.create_runtime.is_empty())
 }

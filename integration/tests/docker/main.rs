@@ -3,6 +3,7 @@
 
 mod bridge_publish;
 mod build;
+mod checkpoint;
 mod compose;
 mod crash;
 mod default_runtime;
@@ -44,7 +45,7 @@ impl Stage {
     fn set(ground: Arc<Ground>, runtime: Runtime) -> Stage {
         let (docker, containerd) = (host::version("dockerd"), host::version("containerd"));
         println!("engine: Docker {docker} with containerd {containerd}, {}", host::release());
-        let daemon = Daemon::start(&ground, &runtime, json!({}));
+        let daemon = Daemon::start(&ground, &runtime, json!({ "experimental": true }));
         let docker = daemon.docker();
         image::import_all(&docker, &daemon.folder);
         Stage { ground, runtime, daemon, docker }
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         lifecycle::scenes(),
         default_runtime::scenes(),
         build::scenes(),
+        checkpoint::scenes(),
         compose::scenes(),
         live_restore::scenes(),
         crash::scenes(),
