@@ -1,6 +1,7 @@
 //! What callers of containerd alone see: the scenes, played by `ctr` with the runtime under test as the shim's binary.
 #![allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs and write files
 
+mod checkpoint;
 mod crash;
 mod run;
 mod tasks;
@@ -29,6 +30,6 @@ impl Stage {
 }
 
 fn main() -> ExitCode {
-    let scenes = [run::scenes(), tasks::scenes(), crash::scenes()];
+    let scenes = [run::scenes(), tasks::scenes(), checkpoint::scenes(), crash::scenes()];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |_| ())
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // the lints in clippy.toml guard the product; tests start programs and write files
 
 mod build;
+mod checkpoint;
 mod lifecycle;
 mod networks;
 mod pods;
@@ -33,7 +34,14 @@ impl Stage {
 }
 
 fn main() -> ExitCode {
-    let scenes =
-        [run::scenes(), networks::scenes(), lifecycle::scenes(), pods::scenes(), rootless::scenes(), build::scenes()];
+    let scenes = [
+        run::scenes(),
+        networks::scenes(),
+        lifecycle::scenes(),
+        checkpoint::scenes(),
+        pods::scenes(),
+        rootless::scenes(),
+        build::scenes(),
+    ];
     scene::play(scenes.into_iter().flatten().collect(), Stage::set, |_| ())
 }
