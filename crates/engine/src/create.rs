@@ -196,20 +196,7 @@ impl Runtime {
         journal_root(request, entry)?;
         let resctrl = trace.step("resctrl", || make_resctrl(request, entry))?;
         let cgroup = trace.step("cgroup", || make_cgroup(trace, request, entry))?;
-        let listen = || (go == Go::AtStart).then(|| socket::listen(entry)).transpose();
-        let listener = trace.step("socket for start", listen)?;
-        notify::make_folder(&request.spec, entry)?;
-        let (mut builder, mut init_hooks) = (ProgramBuilder::new(), None);
-        let unified = trace
-            .step("init's program", || emit(request, &cgroup, listener, console, &mut builder, &mut init_hooks))?;
-        let plan = LaunchPlan {
-            ignored_signals: request.host.ignored_signals,
-            preserve_fds: request.preserve_fds,
-            cgroup: unified.as_ref().map(AsFd::as_fd),
-            into: Into::Namespaces(&request.plan.namespaces, &request.joined),
-            trace,
-        };
-        let mut launch = trace.step("launch of init", || Launch::new(builder, &plan))?;
+        let (mut launch, mut init_hooks) = self.launch_init(request, entry, &cgroup, console, go)?;
         // From here on init is at work as well.
         let init = InitProcess::of(launch.pid)?;
         if cgroup.dirs.is_empty() {
@@ -252,6 +239,33 @@ impl Runtime {
         let init = launch.pidfd.try_clone().map_err(Error::call("the pidfd"))?;
         let network = network.map(|network| network.record);
         Ok((Container { record, cgroup, resctrl, network, init: Some(init) }, launch))
+    }
+
+    /// Writes init's program and makes the process that runs it.
+    fn launch_init(
+        &self,
+        request: &Request<'_>,
+        entry: &Locked,
+        cgroup: &CgroupRecord,
+        console: Option<OwnedFd>,
+        go: Go,
+    ) -> Result<(Launch, Option<InitHooks>), Error> {
+        let trace = &self.trace;
+        let listen = || (go == Go::AtStart).then(|| socket::listen(entry)).transpose();
+        let listener = trace.step("socket for start", listen)?;
+        notify::make_folder(&request.spec, entry)?;
+        let (mut builder, mut init_hooks) = (ProgramBuilder::new(), None);
+        let unified =
+            trace.step("init's program", || emit(request, cgroup, listener, console, &mut builder, &mut init_hooks))?;
+        let plan = LaunchPlan {
+            ignored_signals: request.host.ignored_signals,
+            preserve_fds: request.preserve_fds,
+            cgroup: unified.as_ref().map(AsFd::as_fd),
+            into: Into::Namespaces(&request.plan.namespaces, &request.joined),
+            trace,
+        };
+        let launch = trace.step("launch of init", || Launch::new(builder, &plan))?;
+        Ok((launch, init_hooks))
     }
 }
 
