@@ -298,17 +298,25 @@ fn failed_at_load() -> [u8; 4] {
     [a, b, 0, 0]
 }
 
-/// `--preserve-fds N` promises the descriptors 3 to N+2; one that is not open would be taken by the runtime's own files,
-/// which must not reach the container.
+/// `--preserve-fds N` promises the descriptors 3 to N+2. One that the caller did not open may be the runtime's own by now,
+/// which close on exec, as none does that outlived the runtime's own exec.
 fn check_preserved(count: u32) -> Result<(), Error> {
     for fd in (3..).take(count as usize) {
-        if rustix::fs::readlink(format!("/proc/self/fd/{fd}"), Vec::new()).is_err() {
+        if !is_from_caller(fd) {
             let problem =
                 format!("--preserve-fds {count}: descriptor {fd} is not open; pass as many as are open from 3 on");
             return Err(Error::Other(problem));
         }
     }
     Ok(())
+}
+
+/// proc_pid_fdinfo(5): the flags are octal.
+fn is_from_caller(fd: u32) -> bool {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & rustix::fs::OFlags::CLOEXEC.bits() == 0)
 }
 
 /// How a process ended.

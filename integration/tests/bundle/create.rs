@@ -26,6 +26,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(console_socket_gets_one_terminal),
         scene!(terminal_without_a_console_socket_is_refused),
         scene!(preserved_descriptors_arrive),
+        scene!(a_descriptor_that_is_not_open_is_no_other).peer_cannot("takes files of its own for those of the caller"),
         scene!(listen_fds_arrive),
         scene!(rootfs_may_be_elsewhere),
         scene!(namespaces_by_path_are_joined),
@@ -182,6 +183,13 @@ fn preserved_descriptors_arrive(stage: &Stage) {
     let line = bundle.create_line("run", &["--preserve-fds", "2"]);
     bundle.call_after("exec 3<<<three 4<<<four 5<<<five;", &line).ok();
     assert_eq!(bundle.stdout(), "3 three\n4 four\n");
+}
+
+fn a_descriptor_that_is_not_open_is_no_other(stage: &Stage) {
+    let bundle = stage.shell(DESCRIPTORS);
+    let line = bundle.create_line("run", &["--preserve-fds", "2"]);
+    bundle.call_after("exec 3<<<three 4<&-;", &line).fails().says("descriptor 4 is not open");
+    bundle.is_gone();
 }
 
 fn listen_fds_arrive(stage: &Stage) {
