@@ -102,8 +102,10 @@ fn terminal_follows_its_window(stage: &Stage) {
     let mut terminal = Terminal::start(&stage.docker.command(&["exec", "-it", &container.name, "sh"]));
     terminal.types("test -t 0 && test -t 1 && echo tty $((40+1))\n");
     terminal.shows("tty 41");
-    terminal.resize(44, 111);
     eventually(PATIENCE, "the new size inside the container", || {
+        // Each time anew: the client asks for the size first and listens for changes later, and misses one in between.
+        terminal.resize(44, 110);
+        terminal.resize(44, 111);
         terminal.types("echo size $(stty size)\n");
         terminal.shows("size ");
         terminal.shows("size ");

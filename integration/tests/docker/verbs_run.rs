@@ -109,8 +109,10 @@ fn terminal_is_a_terminal_and_follows_its_window(stage: &Stage) {
     terminal.shows("ctl");
     terminal.shows("23");
     for (rows, columns) in [(50, 132), (31, 97)] {
-        terminal.resize(rows, columns);
         eventually(PATIENCE, "the new size inside the container", || {
+            // Each time anew: the client may not listen for changes yet.
+            terminal.resize(rows, columns - 1);
+            terminal.resize(rows, columns);
             terminal.types("echo size $(stty size)\n");
             terminal.shows("size ");
             terminal.shows("size ");
