@@ -38,7 +38,7 @@ pub(crate) fn traced<T>(
     // Another id is refused by the engine, and must not become part of a path.
     let id = ContainerId::parse(container_id(arguments));
     let (Some(pattern), Ok(id)) = (pattern, id) else { return Ok(call(&runtime)) };
-    runtime.trace = Trace::start();
+    runtime.trace = Trace::start(sys::process::cpu_time());
     let file = named(pattern, id.as_str(), command);
     check(&file)?;
     let answer = call(&runtime);

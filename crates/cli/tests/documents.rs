@@ -32,6 +32,7 @@ fn the_help_lists_every_command_in_order() {
     let names: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(
         names.join(" "),
-        "create start run exec kill delete state list ps pause resume update events net ports spec features help"
+        "create start run exec kill delete state list ps pause resume checkpoint restore update events net ports spec features \
+         help"
     );
 }

@@ -124,12 +124,12 @@ mod tests {
 
     /// Name, depth and whether it failed of what is recorded when these moments are told.
     fn recorded(moments: u64, end: impl Fn(&Moments)) -> Vec<(String, usize, bool)> {
-        let trace = Trace::start();
+        let trace = Trace::start(std::time::Duration::ZERO);
         let told = Moments::new(&trace);
         (1..=moments).for_each(|at| told.told((told.began + at) & TOLD));
         end(&told);
         told.record("clone", 7, &program());
-        let timeline = trace.finish("create", "c", None).unwrap();
+        let Some(timeline) = trace.finish("create", "c", None) else { return Vec::new() };
         let init: Vec<_> = timeline.spans.into_iter().filter(|span| span.process == Process::Init(7)).collect();
         // Each begins where the one before it ended.
         assert!(init.iter().filter(|span| span.depth == 0).is_sorted_by(|one, next| one.end == next.begin), "{init:?}");

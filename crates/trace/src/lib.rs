@@ -8,9 +8,7 @@ mod timeline;
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use timeline::{Kind, Process, Span, Timeline};
 
@@ -51,11 +49,9 @@ impl<T, E> Outcome for Result<T, E> {
 
 impl Trace {
     /// A trace that is on. It begins with this process, whose CPU time so far (exec, loading, the command line) is its first step.
-    pub fn start() -> Trace {
+    pub fn start(used: Duration) -> Trace {
         let started = now();
-        let used = clock_gettime(ClockId::ProcessCPUTime);
-        let used = used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs();
-        let began = started.saturating_sub(used);
+        let began = started.saturating_sub(nanoseconds(used));
         Trace(Some(Arc::new(Mutex::new(Recording { began, started, depth: 1, spans: Vec::new() }))))
     }
 
@@ -124,8 +120,11 @@ impl Trace {
 }
 
 fn now() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn steps_are_nested_and_know_whether_they_failed() {
-        let trace = Trace::start();
+        let trace = Trace::start(Duration::from_millis(1));
         let outcome: Result<(), ()> = trace.step("outer", || {
             trace.step("nothing", || ());
             let began = trace.now();
@@ -157,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_command_that_did_nothing_has_no_timeline() {
-        assert!(Trace::start().finish("delete", "c", None).is_none());
+        assert!(Trace::start(Duration::from_millis(1)).finish("delete", "c", None).is_none());
     }
 
     #[test]
