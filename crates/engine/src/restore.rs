@@ -145,7 +145,7 @@ impl Revival<'_> {
     fn settle(&mut self, pid: i32) -> Result<(), Error> {
         let init = InitProcess::of(pid)?;
         if self.cgroup.dirs.is_empty() {
-            self.entry.journal(&[Undo::Process(init)])?;
+            self.entry.journal([Undo::Process(init)])?;
         }
         let pidfd = launch::pidfd_of(pid.unsigned_abs()).map_err(Error::call("the container's init"))?;
         let network = self.request.network.as_ref().map(|network| network.attach(&self.cgroup)).transpose()?;

@@ -20,7 +20,7 @@ fn arguments(command: Command) -> Command {
         .arg(path_option("console-socket", "send the terminal's master descriptor to this socket"))
         .arg(path_option("pid-file", "write the process id to this file"))
         .arg(switch("detach", "return once the container runs").short('d'))
-        .arg(switch("no-subreaper", "do not adopt orphans of the container's processes"))
+        .arg(switch("no-subreaper", "accepted: orphans are not adopted"))
         .arg(switch("no-pivot", "accepted: criu changes the root in its own way"))
         .arg(option("lsm-profile", "TYPE:NAME", "the AppArmor profile or SELinux label in place of the dumped one"))
         .arg(option("lsm-mount-context", "CONTEXT", "the SELinux context in place of that of the dumped mounts"))

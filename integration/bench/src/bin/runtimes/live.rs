@@ -1,7 +1,6 @@
 //! What one more container costs beside so many that run, and how long they take to be listed.
 
 use std::fmt::Write;
-use std::fs;
 use std::time::Instant;
 
 use bench::plot::{Chart, Line, charts};
@@ -25,13 +24,11 @@ struct Level {
     count: usize,
     /// The medians, per [`STEPS`], in milliseconds.
     steps: [f64; STEPS.len()],
-    /// Memory that the machine has less of, for each container, in KiB: that of its processes and of the kernel.
-    memory: f64,
 }
 
 pub fn section(contest: &Contest<'_>) -> Result<Section> {
     let mut text = String::from("Milliseconds for one more, medians:\n\n");
-    let head = ["", "beside"].into_iter().chain(STEPS).chain(["the machine's memory for each, KiB"]);
+    let head = ["", "beside"].into_iter().chain(STEPS);
     let (mut table, mut notes, mut all) = (Table::new(head), String::new(), Vec::new());
     for runtime in contest.runtimes() {
         eprintln!("{}", runtime.name);
@@ -43,9 +40,8 @@ pub fn section(contest: &Contest<'_>) -> Result<Section> {
         runtime.forget();
         for level in &levels {
             let steps = level.steps.map(|step| number(step, 2));
-            let memory = if level.count < 1_000 { "–".to_owned() } else { number(level.memory, 0) };
             let first = [runtime.name.clone(), level.count.to_string()];
-            table.row(first.into_iter().chain(steps).chain([memory]));
+            table.row(first.into_iter().chain(steps));
         }
         all.push((runtime, levels));
     }
@@ -71,7 +67,6 @@ fn line(runtime: &Runtime, levels: &[Level], step: usize) -> Line {
 
 /// Reaches one level after another, as far as it can.
 fn climb(contest: &Contest<'_>, runtime: &Runtime, levels: &mut Vec<Level>) -> Result<()> {
-    let before = available_kib()?;
     let (mut live, mut pace) = (0, 0.0);
     for count in LEVELS {
         let expected = pace * (count - live) as f64;
@@ -85,8 +80,7 @@ fn climb(contest: &Contest<'_>, runtime: &Runtime, levels: &mut Vec<Level>) -> R
             live += 1;
         }
         pace = begun.elapsed().as_secs_f64() / fresh as f64;
-        let memory = (before - available_kib()?) / count as f64;
-        levels.push(Level { count, steps: one_more(contest, runtime)?, memory });
+        levels.push(Level { count, steps: one_more(contest, runtime)? });
         eprintln!("{count} containers");
     }
     Ok(())
@@ -114,10 +108,4 @@ fn one_more(contest: &Contest<'_>, runtime: &Runtime) -> Result<[f64; STEPS.len(
         floor.push(wall(&contest.contenders[0].run(&bundle))?);
     }
     Ok(times.map(median))
-}
-
-fn available_kib() -> Result<f64> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).ok_or("no MemAvailable")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
