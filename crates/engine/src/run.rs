@@ -16,8 +16,6 @@ pub struct RunOptions {
     pub detach: bool,
     /// Leave the stopped container.
     pub keep: bool,
-    /// Accepted for runc's sake: lightship is never a subreaper, since it waits for one process alone.
-    pub no_subreaper: bool,
 }
 
 impl Runtime {

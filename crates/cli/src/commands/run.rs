@@ -16,16 +16,12 @@ fn arguments(command: Command) -> Command {
         .args(create::options())
         .arg(switch("detach", "return once the process has started").short('d'))
         .arg(switch("keep", "keep the container after its process has ended"))
-        .arg(switch("no-subreaper", "do not adopt orphans of the container's processes"))
+        .arg(switch("no-subreaper", "accepted: orphans are not adopted"))
         .arg(id())
 }
 
 fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    let options = RunOptions {
-        detach: arguments.get_flag("detach"),
-        keep: arguments.get_flag("keep"),
-        no_subreaper: arguments.get_flag("no-subreaper"),
-    };
+    let options = RunOptions { detach: arguments.get_flag("detach"), keep: arguments.get_flag("keep") };
     let create = create::create_options(arguments);
     let run = |runtime: &Runtime| runtime.run(container_id(arguments), &create, &options);
     Ok(traced(global, VERB.name, arguments, global.runtime_for_create()?, run)??)
