@@ -33,9 +33,16 @@ pub fn address() -> IpAddr {
     }
 }
 
-/// A TCP port that nobody listens on.
+/// A port that nobody holds, by TCP or UDP.
 pub fn free_port() -> u16 {
-    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // A resolver's socket may have the same number.
+        if UdpSocket::bind(address).is_ok() {
+            return address.port();
+        }
+    }
 }
 
 /// The identity of a namespace of process `pid` ("self", or a number), such as `net:[4026531840]`.

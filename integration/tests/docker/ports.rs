@@ -116,7 +116,9 @@ fn ports_watched_come_and_go(stage: &Stage) {
     let mut watch = Watch::start(stage, port);
     let mut lines = BufReader::new(watch.0.stdout.take().unwrap()).lines();
     let mut next = || {
-        let change: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        let mut changes = lines.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        // The machine may have a UDP socket with the same number.
+        let change = changes.find(|change| change["protocol"] == "tcp").unwrap();
         (change["change"].as_str().unwrap().to_owned(), change["address"].as_str().unwrap().to_owned())
     };
     assert_eq!(next(), ("opened".to_owned(), "127.0.0.1".to_owned()));
