@@ -26,7 +26,8 @@ pub fn copy_up(from: i32, to: i32, owner: bool) -> Result<(), Failed> {
         let file = statx(folder, c"", AT_EMPTY_PATH).map_err(|errno| (1, errno))?;
         chown(root, c"", file.uid, file.gid, AT_EMPTY_PATH).map_err(|errno| (5, errno))?;
     }
-    close_both(folder, root);
+    close(folder);
+    close(root);
     Ok(())
 }
 
@@ -63,7 +64,8 @@ fn entry(from: i32, to: i32, name: &CStr, depth: u32) -> Result<(), Failed> {
             let copy = openat2(to, name, O_DIRECTORY, 0, INSIDE).map_err(|errno| (0, errno))?;
             content(source, copy, depth + 1)?;
             attributes(source, copy, &file)?;
-            close_both(source, copy);
+            close(source);
+            close(copy);
             Ok(())
         }
         S_IFREG => {
@@ -72,7 +74,8 @@ fn entry(from: i32, to: i32, name: &CStr, depth: u32) -> Result<(), Failed> {
             let copy = openat2(to, name, flags, 0o600, INSIDE).map_err(|errno| (3, errno))?;
             while send_file(source, copy).map_err(|errno| (4, errno))? > 0 {}
             attributes(source, copy, &file)?;
-            close_both(source, copy);
+            close(source);
+            close(copy);
             Ok(())
         }
         S_IFLNK => {

@@ -6,12 +6,14 @@ use crate::copyup;
 use crate::linux::*;
 use crate::op::{Failure, GO_TRACED, NO_VALUE, Op, Resolve, Slot, Str, StrList};
 use crate::program::Program;
-use crate::rootfs::{self, Failed, Node, Wanted};
+use crate::rootfs::{self, Failed, MountPoint, Node};
 
 /// Longest HOME that is taken from /etc/passwd.
 const HOME_MAX: usize = 1024;
 /// How many moments wait to be told, as each telling may wake the runtime.
 const MOMENTS_MAX: usize = 31;
+/// How many descriptors wait to be closed.
+const CLOSING_MAX: usize = 6;
 
 pub struct Executor {
     program: Program,
@@ -31,6 +33,9 @@ pub struct Executor {
     /// Those not yet told, and room for the report behind them.
     moments: [[u8; 8]; MOMENTS_MAX + 1],
     waiting: usize,
+    /// Descriptors to be closed, in ascending order: neighbours, as those opened one after the other are, take one call.
+    closing: [i32; CLOSING_MAX],
+    closing_len: usize,
 }
 
 /// Gives each failed call within an operation its number.
@@ -63,6 +68,8 @@ impl Executor {
             home_len: 0,
             moments: [[0; 8]; MOMENTS_MAX + 1],
             waiting: 0,
+            closing: [0; CLOSING_MAX],
+            closing_len: 0,
         }
     }
 
@@ -134,8 +141,28 @@ impl Executor {
     }
 
     fn close(&mut self, slot: Slot) {
-        close(self.fd(slot));
+        self.close_soon(self.fd(slot));
         self.fill(slot, -1);
+    }
+
+    fn close_soon(&mut self, fd: i32) {
+        let mut at = self.closing_len;
+        while at > 0 && self.closing[at - 1] > fd {
+            self.closing[at] = self.closing[at - 1];
+            at -= 1;
+        }
+        self.closing[at] = fd;
+        self.closing_len += 1;
+        if self.closing_len == CLOSING_MAX {
+            self.close_waiting();
+        }
+    }
+
+    fn close_waiting(&mut self) {
+        let len = core::mem::take(&mut self.closing_len);
+        for neighbours in self.closing[..len].chunk_by(|one, next| one + 1 == *next) {
+            close_range(neighbours[0], neighbours[neighbours.len() - 1]);
+        }
     }
 
     fn execute(&mut self, op: Op) -> Result<(), Failed> {
@@ -144,12 +171,13 @@ impl Executor {
                 let fd = self.open(dir, resolve, flags, magic, path)?;
                 self.fill(out, fd);
             }
+            Op::Close { fd: Slot::NONE } => self.close_waiting(),
             Op::Close { fd } => self.close(fd),
             Op::Write { fd, data } => self.write_whole(self.fd(fd), data).step(2)?,
             Op::WriteFile { dir, magic, path, data } => {
                 let fd = self.open(dir, Resolve::Host, O_WRONLY, magic, path)?;
                 let written = self.write_whole(fd, data).step(2);
-                close(fd);
+                self.close_soon(fd);
                 written?;
             }
             Op::Dup { fd, to } if self.fd(fd) == to => keep_on_exec(to).step(0)?,
@@ -168,18 +196,20 @@ impl Executor {
             Op::Keyring { name } => join_session_keyring(self.program.text(name)).step(0)?,
 
             Op::MountPoint { root, resolve, like, out, mode, avoid, path } => {
-                let is_folder = like == Slot::NONE || stat_fd(self.fd(like)).step(9)?.mode & S_IFMT == S_IFDIR;
-                let wanted = if is_folder { Wanted::Folder(mode) } else { Wanted::File };
-                let path = self.program.text(path);
-                let place = rootfs::mount_point(self.fd(root), path, wanted, resolve_flags(resolve))?;
-                if avoid != 0 && fs_magic(place).step(13)? == avoid {
-                    return Err((Failure::CHECK, ELOOP));
-                }
-                self.fill(out, place);
+                let like = (like != Slot::NONE).then(|| self.fd(like));
+                let place = MountPoint { root: self.fd(root), path: self.program.text(path), like, mode };
+                let fd = match resolve {
+                    Resolve::InRoot => place.open_in_root(avoid)?,
+                    resolve => place.open(resolve_flags(resolve))?,
+                };
+                self.fill(out, fd);
             }
             Op::MountInNewFolder { from, folder, mode, name } => {
                 let (folder, name) = (self.fd(folder), self.program.text(name));
-                mkdirat(folder, name, mode).step(0)?;
+                match mkdirat(folder, name, mode) {
+                    Err(EEXIST) => {}
+                    made => made.step(0)?,
+                }
                 move_mount(self.fd(from), folder, name).step(1)?;
                 self.close(from);
             }
@@ -239,19 +269,24 @@ impl Executor {
                 let flags = if recursive != 0 { AT_EMPTY_PATH | AT_RECURSIVE } else { AT_EMPTY_PATH };
                 mount_setattr(self.fd(mount), c"", flags, &MountAttr { set, clear, propagation, userns }).step(0)?;
             }
-            Op::MoveMount { from, to } => {
+            Op::MoveMount { from, to, keep } => {
                 self.move_mount(self.fd(from), self.fd(to))?;
-                close_both(self.fd(from), self.fd(to));
-                self.fill(from, -1);
-                self.fill(to, -1);
+                self.close(to);
+                if keep == 0 {
+                    self.close(from);
+                }
             }
             Op::PivotRoot { root } => pivot_root(self.fd(root))?,
             Op::MoveRoot { root } => move_root(self.fd(root))?,
             Op::EnterRoot { root } => enter_root(self.fd(root))?,
             Op::Mask { root, null, empty, path } => {
-                rootfs::mask(self.fd(root), self.program.text(path), self.fd(null), self.fd(empty))?;
+                let used = rootfs::mask(self.fd(root), self.program.text(path), self.fd(null), self.fd(empty))?;
+                used.into_iter().flatten().for_each(|fd| self.close_soon(fd));
             }
-            Op::ReadOnly { root, path } => rootfs::read_only(self.fd(root), self.program.text(path))?,
+            Op::ReadOnly { root, path } => {
+                let used = rootfs::read_only(self.fd(root), self.program.text(path))?;
+                used.into_iter().flatten().for_each(|fd| self.close_soon(fd));
+            }
 
             Op::OpenPty { master, peer, rows, columns } => {
                 let fd = open_pty_peer(self.fd(master), rows, columns)?;
@@ -331,6 +366,8 @@ impl Executor {
         if self.arrived {
             return Ok(());
         }
+        // The path is the container's, which may lead to what is open here.
+        self.close_waiting();
         match change_dir(self.program.text(path)) {
             Ok(()) => self.arrived = true,
             Err((_, EACCES)) if attempt == 0 => {}
@@ -410,6 +447,7 @@ impl Executor {
 
     /// Without the runtime at the other end nobody would ever start or delete this container, so it ends.
     fn gate(&mut self, number: u32) {
+        self.close_waiting();
         let reached = Failure { op: Failure::AT_GATE, step: 0, errno: number as i32 };
         let mut go = [0u8; 1];
         if self.tell(reached).is_err() || read(self.report, &mut go) != Ok(1) {
@@ -418,6 +456,7 @@ impl Executor {
     }
 
     fn wait_start(&mut self, listener: i32) -> Result<(), Failed> {
+        self.close_waiting();
         close(self.report);
         loop {
             let connection = accept(listener).step(0)?;
@@ -489,8 +528,8 @@ fn pivot_root(root: i32) -> Result<(), Failed> {
     // (pivot_root(2), "pivot_root(".", ".")").
     pivot_root_here().step(1)?;
     // This does not travel to the host, as all of the old root is the host's slave since before the first mount.
-    detach(c".").step(2)?;
-    chdir(c"/").step(3)
+    // The current directory is `/` then.
+    detach(c".").step(2)
 }
 
 fn move_root(root: i32) -> Result<(), Failed> {

@@ -132,14 +132,9 @@ pub fn close(fd: i32) {
     let _ = plain(nr::CLOSE, [fd as usize, 0, 0, 0, 0, 0]);
 }
 
-/// Closes two descriptors: in one call where they are neighbours, as those opened one after the other mostly are.
-pub fn close_both(one: i32, other: i32) {
-    if one.abs_diff(other) == 1 {
-        let _ = plain(nr::CLOSE_RANGE, [one.min(other) as usize, one.max(other) as usize, 0, 0, 0, 0]);
-    } else {
-        close(one);
-        close(other);
-    }
+/// Closes the descriptors from `first` to `last`.
+pub fn close_range(first: i32, last: i32) {
+    let _ = plain(nr::CLOSE_RANGE, [first as usize, last as usize, 0, 0, 0, 0]);
 }
 
 /// Marks every descriptor from `first` on to be closed by execve.

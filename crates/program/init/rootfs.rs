@@ -5,11 +5,13 @@
 use core::ffi::CStr;
 
 use crate::linux::*;
+use crate::op::Failure;
 
 /// A failed call: its number within the operation, and the error.
 pub type Failed = (u16, Errno);
 
 const INSIDE: u64 = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+const NO_LINKS: u64 = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 const PATH_MAX: usize = 4096;
 /// As many symbolic links as the kernel follows (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
@@ -23,9 +25,50 @@ pub fn find(root: i32, path: &CStr) -> Result<Option<i32>, Errno> {
     }
 }
 
+/// Where something is to be mounted: a path below `root`, which is made where it is missing.
+pub struct MountPoint<'p> {
+    pub root: i32,
+    pub path: &'p CStr,
+    /// An open file or folder, to make another one like it; without it a folder is made.
+    pub like: Option<i32>,
+    /// The folder's.
+    pub mode: u32,
+}
+
+impl MountPoint<'_> {
+    /// Follows links inside the root, but not onto a file system of the type `avoid`.
+    pub fn open_in_root(&self, avoid: u32) -> Result<i32, Failed> {
+        match self.open(NO_LINKS) {
+            Err((1, ELOOP | EXDEV)) => {}
+            // Through no link a path leads where it says.
+            opened => return opened,
+        }
+        let place = self.open(INSIDE)?;
+        if avoid != 0 && fs_magic(place).map_err(|errno| (13, errno))? == avoid {
+            return Err((Failure::CHECK, ELOOP));
+        }
+        Ok(place)
+    }
+
+    pub fn open(&self, resolve: u64) -> Result<i32, Failed> {
+        match openat2(self.root, self.path, O_PATH, 0, resolve) {
+            Err(ENOENT) => make_path(self.root, self.path, self.wanted()?, resolve),
+            answer => answer.map_err(|errno| (1, errno)),
+        }
+    }
+
+    fn wanted(&self) -> Result<Wanted, Failed> {
+        match self.like.map(stat_fd) {
+            Some(Err(errno)) => Err((9, errno)),
+            Some(Ok(file)) if file.mode & S_IFMT != S_IFDIR => Ok(Wanted::File),
+            _ => Ok(Wanted::Folder(self.mode)),
+        }
+    }
+}
+
 /// What is made where the last name of a path is missing.
 #[derive(Clone, Copy)]
-pub enum Wanted {
+enum Wanted {
     /// A folder with this mode.
     Folder(u32),
     /// An empty file.
@@ -33,14 +76,6 @@ pub enum Wanted {
 }
 
 const PARENT: Wanted = Wanted::Folder(0o755);
-
-/// Opens the place where a folder or a file is to be mounted, and makes what is missing of it.
-pub fn mount_point(root: i32, path: &CStr, wanted: Wanted, resolve: u64) -> Result<i32, Failed> {
-    match openat2(root, path, O_PATH, 0, resolve) {
-        Err(ENOENT) => make_path(root, path, wanted, resolve),
-        answer => answer.map_err(|errno| (1, errno)),
-    }
-}
 
 /// A path that is taken apart and, at a dangling link, put together anew.
 struct Walk {
@@ -94,7 +129,7 @@ impl Walk {
     }
 }
 
-/// The slow way of [`mount_point`]: name by name, from a parent that is open.
+/// The slow way of [`MountPoint::open`]: name by name, from a parent that is open.
 fn make_path(root: i32, path: &CStr, wanted: Wanted, resolve: u64) -> Result<i32, Failed> {
     let mut walk = Walk::new(path)?;
     let mut links = 0;
@@ -175,7 +210,8 @@ fn parent(root: i32, path: &CStr) -> Result<(i32, &CStr), Failed> {
     }
     folder[..slash].copy_from_slice(&bytes[..slash]);
     let folder = CStr::from_bytes_until_nul(&folder).unwrap_or(c"");
-    Ok((mount_point(root, folder, PARENT, INSIDE)?, name))
+    let folder = MountPoint { root, path: folder, like: None, mode: 0o755 };
+    Ok((folder.open(INSIDE)?, name))
 }
 
 /// A device, FIFO or socket node to be made.
@@ -220,24 +256,22 @@ pub fn make_symlink(root: i32, path: &CStr, target: &CStr) -> Result<(), Failed>
     made
 }
 
-/// Hides a path behind a copy of `null` or, if it is a folder, of `empty`.
-pub fn mask(root: i32, path: &CStr, null: i32, empty: i32) -> Result<(), Failed> {
-    let Some(place) = find(root, path).map_err(|errno| (1, errno))? else { return Ok(()) };
+/// Hides a path behind a copy of `null` or, if it is a folder, of `empty`. Returns the descriptors to be closed.
+pub fn mask(root: i32, path: &CStr, null: i32, empty: i32) -> Result<Option<[i32; 2]>, Failed> {
+    let Some(place) = find(root, path).map_err(|errno| (1, errno))? else { return Ok(None) };
     let folder = stat_fd(place).map_err(|errno| (9, errno))?.mode & S_IFMT == S_IFDIR;
     let cover = open_tree(if folder { empty } else { null }, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH)
         .map_err(|errno| (10, errno))?;
-    let moved = move_mount(cover, place, c"").map_err(|errno| (11, errno));
-    close_both(cover, place);
-    moved
+    move_mount(cover, place, c"").map_err(|errno| (11, errno))?;
+    Ok(Some([place, cover]))
 }
 
-/// Lays a read-only copy of a path, with all that is mounted below it, over the path.
-pub fn read_only(root: i32, path: &CStr) -> Result<(), Failed> {
-    let Some(place) = find(root, path).map_err(|errno| (1, errno))? else { return Ok(()) };
+/// Lays a read-only copy of a path, with all that is mounted below it, over the path. Returns the descriptors to be closed.
+pub fn read_only(root: i32, path: &CStr) -> Result<Option<[i32; 2]>, Failed> {
+    let Some(place) = find(root, path).map_err(|errno| (1, errno))? else { return Ok(None) };
     let copy = open_tree(place, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE).map_err(|errno| (10, errno))?;
     let attr = MountAttr { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, userns: 0 };
     mount_setattr(copy, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).map_err(|errno| (12, errno))?;
-    let moved = move_mount(copy, place, c"").map_err(|errno| (11, errno));
-    close_both(copy, place);
-    moved
+    move_mount(copy, place, c"").map_err(|errno| (11, errno))?;
+    Ok(Some([place, copy]))
 }

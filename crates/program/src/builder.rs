@@ -61,10 +61,11 @@ impl ProgramBuilder {
         self.ops.push(op);
         self.places_of.push(u16::try_from(self.places.len() - 1).unwrap_or(u16::MAX));
         match op {
-            Op::MoveMount { from, to } => {
+            Op::MoveMount { from, to, keep: 0 } => {
                 self.release(from);
                 self.release(to);
             }
+            Op::MoveMount { to, .. } => self.release(to),
             Op::FsMount { fs, .. } | Op::FsReconfigure { fs } => self.release(fs),
             Op::Close { fd: from } | Op::MountInNewFolder { from, .. } => self.release(from),
             _ => {}
@@ -247,7 +248,7 @@ mod tests {
         let mut b = ProgramBuilder::new();
         b.push(Op::NewSession);
         b.place("mounts[7] /data");
-        b.push(Op::MoveMount { from: Slot(0), to: Slot(1) });
+        b.push(Op::MoveMount { from: Slot(0), to: Slot(1), keep: 0 });
         let program = b.finish(Start::default());
         let failure = Failure { op: 1, step: 0, errno: 22 };
         assert_eq!(program.explain(&failure).to_string(), "mounts[7] /data: move_mount: invalid argument");

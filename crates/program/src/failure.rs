@@ -180,7 +180,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::SetAttr { .. } => "mount_setattr",
         Op::MoveMount { .. } => "move_mount",
         Op::MountInNewFolder { .. } => nth(&["mkdirat", "move_mount"]),
-        Op::PivotRoot { .. } => nth(&["fchdir", "pivot_root", "umount", "chdir"]),
+        Op::PivotRoot { .. } => nth(&["fchdir", "pivot_root", "umount"]),
         Op::MoveRoot { .. } => nth(&["fchdir", "open", "move_mount", "chroot", "chdir"]),
         Op::EnterRoot { .. } => nth(&["fchdir", "chroot", "chdir"]),
         Op::OpenPty { .. } => nth(&["ioctl TIOCSPTLCK", "ioctl TIOCGPTPEER", "ioctl TIOCSWINSZ"]),

@@ -65,7 +65,7 @@ pub enum Op {
     // ---- descriptors and files
     /// Opens `path` from `dir`. `magic`, where not 0, is the file system type (statfs(2)) that it must be on.
     Open { dir: Slot, resolve: Resolve, out: Slot, flags: u32, magic: u32, path: Str },
-    /// Closes a slot.
+    /// Closes a slot, sooner or later; [`Slot::NONE`] stands for all that are yet to be closed.
     Close { fd: Slot },
     /// Writes `data` in one write(2) to an open descriptor.
     Write { fd: Slot, data: Str },
@@ -99,9 +99,10 @@ pub enum Op {
     // ---- root file system
     /// Opens the place below `root` where something like `like` can be mounted, making what is missing of the path:
     /// folders with mode 0755, and at the end a folder with `mode` or an empty file, whichever `like` is; a folder where it
-    /// is none. `avoid`, where not 0, is a file system type (statfs(2)) that no link may have led to.
+    /// is none. `avoid`, where not 0, is a file system type (statfs(2)) that no link may lead to.
     MountPoint { root: Slot, resolve: Resolve, like: Slot, out: Slot, mode: u32, avoid: u32, path: Str },
-    /// Makes the folder `name` in `folder` and moves the detached mount `from` there, through no link; `from` is closed.
+    /// Makes the folder `name` in `folder`, where there is none yet, and moves the detached mount `from` there, through no link;
+    /// `from` is closed.
     MountInNewFolder { from: Slot, folder: Slot, mode: u32, name: Str },
     /// Gives the root of the mount `to` the permissions of the folder `from`.
     CopyMode { from: Slot, to: Slot },
@@ -130,8 +131,8 @@ pub enum Op {
     FsMount { fs: Slot, out: Slot, attrs: u32 },
     /// mount_setattr(2); `userns` is the user namespace of an idmapped mount, or none.
     SetAttr { mount: Slot, userns: Slot, recursive: u32, set: u64, clear: u64, propagation: u64 },
-    /// move_mount(2) of a detached mount onto an opened place; both slots are closed.
-    MoveMount { from: Slot, to: Slot },
+    /// move_mount(2) of a detached mount onto an opened place; both slots are closed, but `from` where `keep` is not 0.
+    MoveMount { from: Slot, to: Slot, keep: u32 },
     /// pivot_root(2) into `root`, which becomes `/` and the current directory; the old root, which must be the host's slave or
     /// private with all that is mounted below it, is detached.
     PivotRoot { root: Slot },

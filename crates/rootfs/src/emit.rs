@@ -52,6 +52,8 @@ pub struct ConsolePlan {
 pub struct Emitter<'p> {
     plan: &'p RootfsPlan,
     root: Slot,
+    /// The container's own `/dev`, empty but for what is mounted in it.
+    dev: Option<Slot>,
     /// Sources of bind mounts that are cloned already, and user namespaces of idmapped file systems, by the index of the mount.
     held: BTreeMap<usize, Slot>,
     /// Mounts that become read-only when everything inside is made, by their index in the plan.
@@ -80,16 +82,17 @@ impl<'p> Emitter<'p> {
             b.push(propagate(slash, propagation, true));
             b.push(Op::Close { fd: slash });
         }
-        let tree = open_tree(&plan.rootfs, true, b);
-        let root = same_mount(tree, b);
+        // What stays open comes first, and what is opened behind it is closed together.
+        b.push(Op::Close { fd: Slot::NONE });
+        let root = open_tree(&plan.rootfs, true, b);
         let folder = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, &plan.rootfs, b);
-        b.push(Op::MoveMount { from: tree, to: folder });
+        b.push(Op::MoveMount { from: root, to: folder, keep: 1 });
         if plan.host_propagation.is_none() {
             // As a peer of the host's mount, and with one in every mount namespace that is a peer of this, it would share with
             // them what is mounted in it from here on.
             b.push(propagate(root, PRIVATE, true));
         }
-        Emitter { plan, root, held, read_only_late: Vec::new() }
+        Emitter { plan, root, dev: None, held, read_only_late: Vec::new() }
     }
 
     /// The container's root, for whoever makes further files in it.
@@ -133,12 +136,11 @@ impl<'p> Emitter<'p> {
         configure(fs, "nr_inodes", Some("1"), b);
         self.configure_label(fs, b);
         let attributes = Attributes { set: Attributes::READ_ONLY.set | Attributes::INERT.set, clear: 0 };
-        let tmpfs = mount_new(fs, attributes, b);
+        let empty = mount_new(fs, attributes, b);
         // Before Linux 6.15 only a mount that is in a mount namespace can be cloned, so it is attached where nobody sees it and
         // the host's mounts go: pivot_root detaches them all.
-        let empty = same_mount(tmpfs, b);
         let host_dev = open(Slot::NONE, Resolve::Host, O_PATH | O_DIRECTORY, Path::new("/dev"), b);
-        b.push(Op::MoveMount { from: tmpfs, to: host_dev });
+        b.push(Op::MoveMount { from: empty, to: host_dev, keep: 1 });
         for (place, path) in &self.plan.masked {
             b.place(place);
             let path = text(path, b);
@@ -193,13 +195,6 @@ fn open_tree(path: &Path, recursive: bool, b: &mut ProgramBuilder) -> Slot {
 fn clone_of(file: Slot, b: &mut ProgramBuilder) -> Slot {
     let (out, path) = (b.slot(), b.text(""));
     b.push(Op::OpenTree { dir: file, out, flags: EMPTY_PATH | CLONE, path });
-    out
-}
-
-/// A second descriptor of a mount, which stays when the first is attached.
-fn same_mount(mount: Slot, b: &mut ProgramBuilder) -> Slot {
-    let (out, path) = (b.slot(), b.text(""));
-    b.push(Op::OpenTree { dir: mount, out, flags: EMPTY_PATH, path });
     out
 }
 

@@ -207,7 +207,7 @@ fn mounts() {
             let (tree, path) = (b.slot(), b.text(file.to_str().unwrap()));
             b.push(Op::OpenTree { dir: Slot::NONE, out: tree, flags: 1, path });
             let to = folder(b, &root.0);
-            b.push(Op::MoveMount { from: tree, to });
+            b.push(Op::MoveMount { from: tree, to, keep: 0 });
         },
         Failure::CHECK,
         EINVAL,
@@ -411,7 +411,7 @@ fn working_directories() {
             b.push(Op::FsOpen { out: fs, kind });
             b.push(Op::FsMount { fs, out: proc, attrs: 0 });
             let to = opened(b, "/proc", OFlags::PATH);
-            b.push(Op::MoveMount { from: proc, to });
+            b.push(Op::MoveMount { from: proc, to, keep: 0 });
             b.place("the place");
             change("/proc/self/fd/40", 0, b);
         },

@@ -22,8 +22,9 @@ const LINKS: [(&str, &str); 6] = [
 
 impl Emitter<'_> {
     /// Makes the device nodes and the links of `/dev`.
-    pub fn devices(&self, b: &mut ProgramBuilder) {
-        let dev = self.plan.devices.own_dev.then(|| self.open_dev(b));
+    pub fn devices(&mut self, b: &mut ProgramBuilder) {
+        let open = self.dev.take();
+        let dev = self.plan.devices.own_dev.then(|| open.unwrap_or_else(|| self.open_dev(b)));
         for node in &self.plan.devices.nodes {
             b.place(&node.place);
             // By a name in the opened folder, most nodes are one system call.
@@ -69,7 +70,7 @@ impl Emitter<'_> {
         let (out, path) = (b.slot(), b.text("dev/console"));
         let (root, resolve, mode) = (self.root, Resolve::NoLinks, FOLDER);
         b.push(Op::MountPoint { root, resolve, like: tree, out, mode, avoid: 0, path });
-        b.push(Op::MoveMount { from: tree, to: out });
+        b.push(Op::MoveMount { from: tree, to: out, keep: 0 });
         (master, peer)
     }
 }
@@ -86,5 +87,5 @@ fn make(node: &Node, root: Slot, path: &Path, b: &mut ProgramBuilder) {
     let (out, path) = (b.slot(), text(path, b));
     let (resolve, mode, avoid) = (Resolve::InRoot, FOLDER, PROC_SUPER_MAGIC);
     b.push(Op::MountPoint { root, resolve, like: tree, out, mode, avoid, path });
-    b.push(Op::MoveMount { from: tree, to: out });
+    b.push(Op::MoveMount { from: tree, to: out, keep: 0 });
 }

@@ -1,10 +1,12 @@
 //! The entries of `mounts`, in their order: a mount is made detached, gets its flags, and is then attached at its target.
 
+use std::path::Path;
+
 use program::{Op, ProgramBuilder, Resolve, Slot};
 
 use super::{
     CLONE, EMPTY_PATH, Emitter, FOLDER, O_DIRECTORY, O_PATH, RECURSIVE, change, configure, file_system, mount_new,
-    open, open_tree, propagate, same_mount, text,
+    open, open_tree, propagate, text,
 };
 use crate::options::{Attributes, Propagation, SLAVE};
 use crate::plan::{CgroupHierarchy, MountKind, MountPlan, PROC_SUPER_MAGIC, Source};
@@ -32,7 +34,7 @@ impl Emitter<'_> {
                         b.push(propagate(tree, SLAVE, true));
                     }
                     adjust(tree, mount, *recursive, b);
-                    self.attach(mount, tree, b);
+                    self.attach(mount, tree, false, b);
                 }
                 MountKind::FileSystem { name, config } => {
                     let fs = file_system(name, b);
@@ -47,10 +49,17 @@ impl Emitter<'_> {
                         b.push(Op::Label { mount: tree, label });
                     }
                     spread(tree, &mount.propagation, b);
+                    // For what comes next in it; it is empty, so no link is there.
+                    let dev = name == "tmpfs"
+                        && plan.devices.own_dev
+                        && mount.target == Path::new("dev")
+                        && mount.copy_up.is_none();
+                    self.attach(mount, tree, mount.read_only_late || dev, b);
                     if mount.read_only_late {
-                        self.read_only_late.push((mount.index, same_mount(tree, b)));
+                        self.read_only_late.push((mount.index, tree));
+                    } else if dev {
+                        self.dev = Some(tree);
                     }
-                    self.attach(mount, tree, b);
                 }
                 MountKind::Remount { config } => self.remount(mount, config, b),
                 MountKind::Cgroups(hierarchies) => self.cgroups(mount, hierarchies, b),
@@ -58,7 +67,22 @@ impl Emitter<'_> {
         }
     }
 
-    fn attach(&self, mount: &MountPlan, tree: Slot, b: &mut ProgramBuilder) {
+    /// Attaches a detached mount at its target; `keep` leaves it open.
+    fn attach(&mut self, mount: &MountPlan, tree: Slot, keep: bool, b: &mut ProgramBuilder) {
+        if Path::new("dev").starts_with(&mount.target)
+            && let Some(covered) = self.dev.take()
+        {
+            b.push(Op::Close { fd: covered });
+        }
+        let is_file_system = matches!(mount.kind, MountKind::FileSystem { .. });
+        if let (Some(folder), Some(name)) = (self.dev, in_dev(&mount.target))
+            && is_file_system
+            && !(keep || mount.keep_mode || mount.copy_up.is_some())
+        {
+            let name = text(name, b);
+            b.push(Op::MountInNewFolder { from: tree, folder, mode: FOLDER, name });
+            return;
+        }
         let (out, path) = (b.slot(), text(&mount.target, b));
         let MountPlan { resolve, avoid, .. } = *mount;
         // The root of a new file system is a folder.
@@ -72,7 +96,7 @@ impl Emitter<'_> {
         if let Some(copy) = mount.copy_up {
             b.push(Op::CopyUp { from: out, to: tree, owner: u32::from(copy.owner) });
         }
-        b.push(Op::MoveMount { from: tree, to: out });
+        b.push(Op::MoveMount { from: tree, to: out, keep: u32::from(keep) });
     }
 
     /// Changes what the options name and leaves the rest as it is.
@@ -92,15 +116,14 @@ impl Emitter<'_> {
     }
 
     /// A tmpfs with the container's cgroup of each hierarchy, and links for the controllers that share one.
-    fn cgroups(&self, mount: &MountPlan, hierarchies: &[CgroupHierarchy], b: &mut ProgramBuilder) {
+    fn cgroups(&mut self, mount: &MountPlan, hierarchies: &[CgroupHierarchy], b: &mut ProgramBuilder) {
         let fs = file_system("tmpfs", b);
         configure(fs, "source", Some("cgroup"), b);
         configure(fs, "mode", Some("755"), b);
         self.configure_label(fs, b);
         let attributes = mount.attributes.without_read_only();
-        let tmpfs = mount_new(fs, Attributes { set: attributes.set | Attributes::INERT.set, ..attributes }, b);
-        let folder = same_mount(tmpfs, b);
-        self.attach(mount, tmpfs, b);
+        let folder = mount_new(fs, Attributes { set: attributes.set | Attributes::INERT.set, ..attributes }, b);
+        self.attach(mount, folder, true, b);
         for CgroupHierarchy { name, links, folder: source } in hierarchies {
             let (from, name_text) = (open_tree(source, false, b), b.text(name));
             b.push(Op::MountInNewFolder { from, folder, mode: FOLDER, name: name_text });
@@ -120,6 +143,11 @@ impl Emitter<'_> {
         }
         b.push(Op::Close { fd: folder });
     }
+}
+
+/// The name of what is directly in `/dev`.
+fn in_dev(target: &Path) -> Option<&Path> {
+    target.strip_prefix("dev").ok().filter(|name| name.components().count() == 1)
 }
 
 /// Clones a mount anew, as a peer of the same mounts. Since Linux 6.8 /proc/self/mountinfo goes by a mount's age, and this

@@ -39,7 +39,9 @@ fn line(b: &ProgramBuilder, op: &Op) -> String {
         }
         Op::Label { mount, label } => format!("label {} {}", n(mount), s(label)),
         Op::CopyMode { from, to } => format!("mode {} -> {}", n(from), n(to)),
-        Op::MoveMount { from, to } => format!("move_mount {} {}", n(from), n(to)),
+        Op::MoveMount { from, to, keep } => {
+            format!("move_mount {} {}{}", n(from), n(to), if keep == 0 { "" } else { " keep" })
+        }
         Op::MakeNode { root, path, mode, uid, gid, dev } => {
             format!("node {} {} {mode:o} {uid}:{gid} {dev:#x}", n(root), s(path))
         }
@@ -157,13 +159,13 @@ fn labels_are_told_to_what_is_mounted() {
         .filter(|line| line.contains("s0:c1,c2") || line.contains("fsopen"))
         .collect();
     let expected = [
-        "#0 = fsopen `tmpfs`",
-        "fsconfig #0 `context` `u:r:t:s0:c1,c2`",
-        "#0 = fsopen `mqueue`",
+        "#1 = fsopen `tmpfs`",
+        "fsconfig #1 `context` `u:r:t:s0:c1,c2`",
+        "#1 = fsopen `mqueue`",
         "label #2 `u:r:t:s0:c1,c2`",
         // The folder of the cgroups, and the cover of what is masked.
-        "#0 = fsopen `tmpfs`",
-        "fsconfig #0 `context` `u:r:t:s0:c1,c2`",
+        "#1 = fsopen `tmpfs`",
+        "fsconfig #1 `context` `u:r:t:s0:c1,c2`",
         "#2 = fsopen `tmpfs`",
         "fsconfig #2 `context` `u:r:t:s0:c1,c2`",
     ];
