@@ -23,7 +23,8 @@ fn compile(name: &str, source: &str) {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(name);
     let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"));
     rustc.args(["--edition", "2024", "--crate-name", name, "--crate-type", "bin", source, "-o"]).arg(&out);
-    rustc.arg("--target").arg(env::var_os("TARGET").expect("cargo sets TARGET"));
+    // They have no C library, and musl's target would link its own start files.
+    rustc.arg("--target").arg(env::var("TARGET").expect("cargo sets TARGET").replace("musl", "gnu"));
     rustc.args([
         "-C",
         "opt-level=s",

@@ -17,15 +17,18 @@ impl Runtime {
             None => Self::built(),
         };
         let path = path.canonicalize().unwrap_or_else(|error| {
-            panic!("no runtime at {}: {error} (build it: cargo build --release, or set RUNTIME)", path.display())
+            panic!("no runtime at {}: {error} (build it: scripts/build, or set RUNTIME)", path.display())
         });
         Runtime { path }
     }
 
-    /// `<target>/<triple>/release/lightship`, found from this test binary in `<target>/<triple>/<profile>/deps/`.
+    /// The newest `<target>/<triple>/release/lightship`, found from this test binary in `<target>/<triple>/<profile>/deps/`.
     fn built() -> PathBuf {
         let test = std::env::current_exe().unwrap();
-        test.ancestors().nth(3).unwrap().join("release/lightship")
+        let triples = std::fs::read_dir(test.ancestors().nth(4).unwrap()).unwrap();
+        let built = triples.map(|triple| triple.unwrap().path().join("release/lightship"));
+        let newest = built.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path))).max();
+        newest.map_or_else(|| PathBuf::from("target/release/lightship"), |(_, path)| path)
     }
 
     /// The file name: `lightship`, `runc`, `crun`.
