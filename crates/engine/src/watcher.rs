@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use hostnet::diagnosis;
-use hostnet::programs::{Attempt, Attempts};
+use hostnet::programs::Attempts;
 use program::WATCHER;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::process::PidfdGetfdFlags;
@@ -46,9 +46,9 @@ impl Runtime {
     /// # Errors
     /// The descriptor is no such table, or the kernel lists no sockets.
     pub fn diagnose(&self, table: OwnedFd) -> Result<Vec<String>, Error> {
-        let attempts = Map::of(table).and_then(|table| Attempt::read(&table));
-        let attempts = attempts.map_err(Error::call("the table of attempts"))?;
-        let explained = diagnosis::explain(&attempts, &mut self.holders());
-        Ok(explained.map_err(Error::call("the list of sockets"))?.iter().map(ToString::to_string).collect())
+        let table = Map::of(table).map_err(Error::call("the table of attempts"))?;
+        let explained =
+            diagnosis::explain(&table, &mut self.holders()).map_err(Error::call("explaining failed binds"))?;
+        Ok(explained.iter().map(ToString::to_string).collect())
     }
 }

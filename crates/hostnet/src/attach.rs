@@ -51,6 +51,9 @@ fn remedy(error: &io::Error) -> &'static str {
 /// [`Error`].
 pub fn apply(plan: &NetPlan, cgroup: impl AsFd) -> Result<Maps, Error> {
     let call = |what| move |error| Error::Call { what, error };
+    // Programs of the cgroups above come after these, and what they bind elsewhere would look as if it had failed.
+    let above = bpf::effective(Hook::Bind4, &cgroup).map_err(call("asking for the programs above"))?;
+    let plan = &NetPlan { diagnose: plan.diagnose && above.is_empty(), ..plan.clone() };
     let maps = Maps::create(plan).map_err(call("making a map"))?;
     let netns = sys::process::netns_cookie().map_err(call("asking for the network namespace's number"))?;
     let loaded = generate(plan, &maps, netns)?.iter().map(load).collect::<Result<Vec<_>, Error>>()?;

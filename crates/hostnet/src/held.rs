@@ -115,7 +115,6 @@ mod tests {
             protocol: Protocol::Tcp,
             address: "0.0.0.0:8080".parse().unwrap(),
             v6_only: false,
-            cookie: 1,
             inode: 1,
             cgroup: None,
         };

@@ -1,7 +1,7 @@
 //! The programs of a container: one for each hook, put together from the concerns that are in force.
 //!
-//! In every program of a socket the first thing is the guard: a socket of another network namespace than the host's (Docker in
-//! Docker) is left alone.
+//! Every program of a socket has the guard: a socket of another network namespace than the host's (Docker in Docker) is left alone.
+//! To ask for the namespace is the dearest part of most programs, so it comes as late as it can.
 
 mod address;
 mod attempts;
@@ -17,7 +17,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use sys::bpf::{self, Assembler, AssemblyError, Hook, Instruction, Map, Register};
+use sys::bpf::{self, Assembler, AssemblyError, Hook, If, Instruction, Map, Register};
 
 pub use attempts::{Attempt, Attempts};
 pub use auto::moved_port;
@@ -25,7 +25,7 @@ pub use counters::{Counters, Traffic};
 
 use crate::plan::NetPlan;
 use crate::rules::Protocol;
-use socket::{CONTEXT, Direction, Family, SocketProgram};
+use socket::{CONTEXT, Direction, Family, PORT, SocketProgram};
 
 /// A program for a hook, or for several of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,8 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
         programs.push(Program { hooks, name, code: code? });
         Ok(())
     };
-    let socket = |family| SocketProgram::new(family, netns);
+    let socket = |family| SocketProgram::new(family, netns, false);
+    let udp_socket = |family| SocketProgram::new(family, netns, true);
     if publishes(plan) || plan.address.is_some() || plan.allow_bind.is_some() || plan.low_ports || plan.diagnose {
         add(&[Hook::Bind4], "ls_bind4", bind(plan, maps, socket(Family::V4)))?;
         add(&[Hook::Bind6], "ls_bind6", bind(plan, maps, socket(Family::V6)))?;
@@ -84,8 +85,8 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
     }
     // These hooks are of UDP alone.
     if publishes_udp(plan) || plan.address.is_some() || plan.allow_connect.is_some() {
-        add(&[Hook::SendMsg4], "ls_sendmsg4", connect(plan, maps, socket(Family::V4), false))?;
-        add(&[Hook::SendMsg6], "ls_sendmsg6", connect(plan, maps, socket(Family::V6), false))?;
+        add(&[Hook::SendMsg4], "ls_sendmsg4", connect(plan, maps, udp_socket(Family::V4), false))?;
+        add(&[Hook::SendMsg6], "ls_sendmsg6", connect(plan, maps, udp_socket(Family::V6), false))?;
     }
     if publishes(plan) {
         add(&[Hook::GetSockName4], "ls_sockname4", show_own(plan, maps, socket(Family::V4)))?;
@@ -94,12 +95,12 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
         add(&[Hook::GetPeerName6], "ls_peername6", show_other(plan, maps, socket(Family::V6)))?;
     }
     if publishes_udp(plan) {
-        add(&[Hook::RecvMsg4], "ls_recvmsg4", show_other(plan, maps, socket(Family::V4)))?;
-        add(&[Hook::RecvMsg6], "ls_recvmsg6", show_other(plan, maps, socket(Family::V6)))?;
+        add(&[Hook::RecvMsg4], "ls_recvmsg4", show_other(plan, maps, udp_socket(Family::V4)))?;
+        add(&[Hook::RecvMsg6], "ls_recvmsg6", show_other(plan, maps, udp_socket(Family::V6)))?;
     }
     if maps.moved.is_some() || maps.attempts.is_some() {
-        add(&[Hook::PostBind4], "ls_bound4", bound(maps, netns))?;
-        add(&[Hook::PostBind6], "ls_bound6", bound(maps, netns))?;
+        add(&[Hook::PostBind4], "ls_bound4", bound(maps, netns, Family::V4))?;
+        add(&[Hook::PostBind6], "ls_bound6", bound(maps, netns, Family::V6))?;
     }
     if let Some(map) = &maps.counters {
         add(&[Hook::Ingress, Hook::Egress], "ls_traffic", counters::program(map))?;
@@ -120,6 +121,11 @@ fn publishes_udp(plan: &NetPlan) -> bool {
 
 /// bind(2): what the container may not have is refused as it asks for it, before anything is moved.
 fn bind(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<Instruction>, AssemblyError> {
+    if plan.address.is_none() {
+        // "Any free one": nobody has it, and it is nobody's.
+        program.asm.jump_if(PORT, If::Equal, 0, program.pass);
+    }
+    program.guard();
     if plan.diagnose {
         attempts::keep_port(&mut program);
     }
@@ -131,13 +137,13 @@ fn bind(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<I
     }
     publish::bind(&mut program, &plan.publish, maps.moved.as_ref());
     if let Some(maps) = &maps.attempts {
-        attempts::attempt(&mut program, maps);
+        attempts::attempt(&mut program, maps, plan.address.is_some() || plan.publish.auto);
     }
     program.finish_bind(plan.low_ports)
 }
 
 /// After bind(2), when the socket has its port.
-fn bound(maps: &Maps, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
+fn bound(maps: &Maps, netns: u64, family: Family) -> Result<Vec<Instruction>, AssemblyError> {
     let mut asm = Assembler::default();
     let pass = asm.label();
     asm.copy(CONTEXT, Register::R1);
@@ -146,7 +152,7 @@ fn bound(maps: &Maps, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
         auto::learn(&mut asm, map);
     }
     if let Some(maps) = &maps.attempts {
-        attempts::bound(&mut asm, maps);
+        attempts::bound(&mut asm, maps, family);
     }
     asm.place(pass);
     asm.answer(1);
@@ -160,6 +166,9 @@ fn connect(
     mut program: SocketProgram,
     may_map: bool,
 ) -> Result<Vec<Instruction>, AssemblyError> {
+    if plan.allow_connect.is_some() || plan.address.is_some() {
+        program.guard();
+    }
     if let Some(allowed) = &plan.allow_connect {
         policy::check_connect(&mut program, allowed);
     }

@@ -36,8 +36,6 @@ pub struct Socket {
     pub address: SocketAddr,
     /// It is bound to `::` and takes no IPv4 (IPV6_V6ONLY, ipv6(7)).
     pub v6_only: bool,
-    /// The number that only this socket has, since the machine was started.
-    pub cookie: u64,
     /// The number in the link `socket:[N]` of every descriptor of it.
     pub inode: u32,
     /// The id of the cgroup v2 that the socket was made in (Linux 5.8).
@@ -113,7 +111,6 @@ fn parse(protocol: Protocol, message: &[u8]) -> Option<Socket> {
         protocol,
         address: SocketAddr::new(address, port),
         v6_only: false,
-        cookie: u64::from_ne_bytes(message.get(44..52)?.try_into().ok()?),
         inode: number(message, MESSAGE - 4)?,
         cgroup: None,
     };
@@ -133,7 +130,7 @@ mod tests {
 
     fn socket(address: &str, v6_only: bool) -> Socket {
         let address = SocketAddr::new(address.parse().unwrap(), 80);
-        Socket { protocol: Protocol::Tcp, address, v6_only, cookie: 1, inode: 1, cgroup: None }
+        Socket { protocol: Protocol::Tcp, address, v6_only, inode: 1, cgroup: None }
     }
 
     #[test]

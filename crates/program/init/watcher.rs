@@ -76,12 +76,19 @@ fn watch(table: &Table, doorbell: &Doorbell, command: *const usize) {
     let mut pause = SETTLED;
     loop {
         table.fall_asleep();
-        // Before that nobody rang.
-        let called = table.has_attempt() || wait([CONTAINER, DOORBELL], None);
+        // An attempt that was being written meanwhile may not have rung: the rows show it a moment later.
+        let called = wait([CONTAINER, DOORBELL], Some(SETTLED)) || table.has_attempt() || wait([CONTAINER, DOORBELL], None);
         doorbell.silence();
+        let before = table.attempts();
         let ended = wait([CONTAINER, -1], Some(pause)) || !called;
-        let failed = table.attempts();
-        if failed.iter().any(|socket| *socket != 0) {
+        let mut failed = table.attempts();
+        if !ended {
+            // What has come meanwhile may succeed still. Of a container that has ended nothing can.
+            for (attempt, before) in failed.iter_mut().zip(before) {
+                *attempt = if *attempt == before { before } else { 0 };
+            }
+        }
+        if failed.iter().any(|attempt| *attempt != 0) {
             explain(command);
             table.strike_out(&failed);
             pause = (pause * 2).min(LONGEST);
@@ -138,7 +145,7 @@ struct Table(&'static [[AtomicU64; Table::ROW]; Table::ROWS + 1]);
 
 impl Table {
     const ROWS: usize = 64;
-    /// In words of eight bytes. The first one is the socket's number, 0 in an empty row.
+    /// In words of eight bytes. The first one is the attempt, 0 in an empty row.
     const ROW: usize = 4;
 
     fn map(page: usize) -> linux::Answer<Table> {
@@ -153,18 +160,18 @@ impl Table {
     }
 
     fn has_attempt(&self) -> bool {
-        self.attempts().iter().any(|socket| *socket != 0)
+        self.attempts().iter().any(|attempt| *attempt != 0)
     }
 
-    /// The numbers of the sockets in the rows.
+    /// The attempts in the rows; two for the same have different numbers in them.
     fn attempts(&self) -> [u64; Table::ROWS] {
         core::array::from_fn(|row| self.0[row][0].load(Ordering::SeqCst))
     }
 
-    /// Empties the rows that have these sockets still.
-    fn strike_out(&self, sockets: &[u64; Table::ROWS]) {
-        for (row, socket) in self.0.iter().zip(sockets) {
-            let _ = row[0].compare_exchange(*socket, 0, Ordering::SeqCst, Ordering::SeqCst);
+    /// Empties the rows that have these attempts still.
+    fn strike_out(&self, attempts: &[u64; Table::ROWS]) {
+        for (row, attempt) in self.0.iter().zip(attempts) {
+            let _ = row[0].compare_exchange(*attempt, 0, Ordering::SeqCst, Ordering::SeqCst);
         }
     }
 }

@@ -267,10 +267,25 @@ pub fn detach(hook: Hook, cgroup: impl AsFd, program: impl AsFd) -> io::Result<(
 /// # Errors
 /// Those of bpf(2).
 pub fn attached(hook: Hook, cgroup: impl AsFd) -> io::Result<Vec<u32>> {
+    query(hook, cgroup, 0)
+}
+
+/// The ids of the programs that are called in a cgroup v2 directory, in this order: its own, and then those of the directories above
+/// it; at most 64.
+///
+/// # Errors
+/// Those of bpf(2).
+pub fn effective(hook: Hook, cgroup: impl AsFd) -> io::Result<Vec<u32>> {
+    const QUERY_EFFECTIVE: u32 = 1 << 0;
+    query(hook, cgroup, QUERY_EFFECTIVE)
+}
+
+fn query(hook: Hook, cgroup: impl AsFd, query_flags: u32) -> io::Result<Vec<u32>> {
     let mut ids = vec![0u32; 64];
     let mut args = QueryArgs {
         target: cgroup.as_fd().as_raw_fd() as u32,
         attach_type: hook as u32,
+        query_flags,
         ids: ids.as_mut_ptr() as u64,
         count: ids.len() as u32,
         ..QueryArgs::default()

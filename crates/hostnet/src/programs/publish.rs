@@ -56,6 +56,7 @@ pub(super) fn other_side(
     // The port first, which is another one most of the time.
     translate_known(program, publish, moved, direction, other);
     program.unless_in(&networks, other);
+    program.guard();
     program.store_port();
     program.asm.place(other);
 }
@@ -64,6 +65,7 @@ pub(super) fn other_side(
 pub(super) fn own_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Map>) {
     let other = program.asm.label();
     translate_known(program, publish, moved, Direction::ToContainer, other);
+    program.guard();
     program.store_port();
     program.asm.place(other);
 }
@@ -102,9 +104,14 @@ fn translate(
         _ => program.asm.label(),
     };
     let first = start(program, &tcp);
-    // The verifier follows a search that both protocols share once.
+    // The verifier follows a search that both protocols share once. What has neither protocol may share it too (UDP-Lite), unless
+    // `auto` has a say.
     let second = if tcp == udp { first } else { start(program, &udp) };
-    program.by_protocol(first, second, other);
+    if tcp == udp && unpublished == other {
+        program.asm.jump(first);
+    } else {
+        program.by_protocol(first, second, other);
+    }
     let mut searches = vec![(first, tcp), (second, udp)];
     searches.dedup_by_key(|(start, _)| *start);
     for (start, rules) in searches.into_iter().filter(|(_, rules)| !rules.is_empty()) {

@@ -72,21 +72,38 @@ pub(super) struct SocketProgram {
     pub(super) deny: Label,
     /// The call fails with EADDRNOTAVAIL.
     pub(super) no_such_address: Label,
+    /// The hook is of UDP alone.
+    udp_only: bool,
+    /// The network namespace that the guard has still to compare with.
+    unguarded: Option<u64>,
 }
 
 impl SocketProgram {
-    /// Begins with the guard, and with port and protocol in their registers.
-    pub(super) fn new(family: Family, netns: u64) -> SocketProgram {
+    /// Begins with port and protocol in their registers.
+    pub(super) fn new(family: Family, netns: u64, udp_only: bool) -> SocketProgram {
         let mut asm = Assembler::default();
         let (pass, deny, no_such_address) = (asm.label(), asm.label(), asm.label());
         asm.copy(CONTEXT, Register::R1);
-        leave_other_namespaces(&mut asm, netns, pass);
-        asm.load_field(PROTOCOL, CONTEXT, field::PROTOCOL);
-        // Not a comparison with MPTCP's number: the verifier would follow all that comes after it twice.
-        asm.and(PROTOCOL, 0xff);
-        let mut program = SocketProgram { asm, family, pass, deny, no_such_address };
+        if udp_only {
+            asm.set(PROTOCOL, UDP as i32);
+        } else {
+            asm.load_field(PROTOCOL, CONTEXT, field::PROTOCOL);
+            // Not a comparison with MPTCP's number: the verifier would follow all that comes after it twice.
+            asm.and(PROTOCOL, 0xff);
+        }
+        let unguarded = Some(netns);
+        let mut program = SocketProgram { asm, family, pass, deny, no_such_address, udp_only, unguarded };
         program.load_port();
         program
+    }
+
+    /// The guard, before anything is changed or refused: a socket of another network namespace than the host's is let pass. Each
+    /// later part may ask for it again, as all of them come after the first one.
+    pub(super) fn guard(&mut self) {
+        if let Some(netns) = self.unguarded.take() {
+            self.asm.copy(Register::R1, CONTEXT);
+            leave_other_namespaces(&mut self.asm, netns, self.pass);
+        }
     }
 
     /// Ends a program that may have changed the context.
@@ -114,6 +131,9 @@ impl SocketProgram {
 
     /// Goes on at `tcp` or `udp`, or for any other protocol at `other`.
     pub(super) fn by_protocol(&mut self, tcp: Label, udp: Label, other: Label) {
+        if self.udp_only {
+            return self.asm.jump(udp);
+        }
         for (number, label) in [(TCP, tcp), (UDP, udp)] {
             if label != other {
                 self.asm.jump_if(PROTOCOL, If::Equal, number, label);
@@ -145,6 +165,14 @@ impl SocketProgram {
         self.asm.load_field(to, CONTEXT, field::ip6(word));
     }
 
+    /// Loads the last four bytes of the address of any socket, in the network's order.
+    pub(super) fn load_address_end(&mut self, to: Register) {
+        match self.family {
+            Family::V4 => self.load_ip4(to),
+            Family::V6 => self.load_ip6(to, 3),
+        }
+    }
+
     /// Writes the address of any socket to memory as an IPv6 one, an IPv4 address as IPv6 writes it.
     pub(super) fn write_as_ip6(&mut self, base: Register, at: i16, through: Register) {
         let asm = &mut self.asm;
@@ -170,10 +198,11 @@ impl SocketProgram {
         match self.family {
             Family::V4 => asm.load_field(ADDRESS, CONTEXT, field::IP4),
             Family::V6 => {
-                asm.load_field(SCRATCH, CONTEXT, field::ip6_half(0));
-                asm.jump_if_zero(SCRATCH, If::Differs, v6);
                 asm.load_field(SCRATCH, CONTEXT, field::ip6(2));
-                asm.jump_if(SCRATCH, If::Differs, MAPPED, v6);
+                asm.xor(SCRATCH, MAPPED as i32);
+                asm.load_field(Register::R2, CONTEXT, field::ip6_half(0));
+                asm.or_register(SCRATCH, Register::R2);
+                asm.jump_if_zero(SCRATCH, If::Differs, v6);
                 asm.load_field(ADDRESS, CONTEXT, field::ip6(3));
             }
         }
@@ -188,27 +217,34 @@ impl SocketProgram {
         self.asm.jump_if(SCRATCH, If::Differs, address.to_bits() & mask, other);
     }
 
-    /// Goes to `other` unless the context's address is in the network.
+    /// Goes to `other` unless the context's address is in the network. The difference is compared with 0 at once: each jump costs the
+    /// verifier as much as ten other instructions.
     pub(super) fn unless_v6(&mut self, address: Ipv6Addr, prefix: u8, other: Label) {
+        const DIFFERENCE: Register = SCRATCH;
         let bits = address.to_bits();
         for (half, address) in [(bits >> 64) as u64, bits as u64].into_iter().enumerate() {
             let prefix = u32::from(prefix).saturating_sub(64 * half as u32).min(64);
             if prefix == 0 {
                 break;
             }
+            let to = if half == 0 { DIFFERENCE } else { Register::R2 };
+            self.asm.load_field(to, CONTEXT, field::ip6_half(half));
             let ignored = 64 - prefix;
-            self.asm.load_field(SCRATCH, CONTEXT, field::ip6_half(half));
-            self.asm.swap(SCRATCH, 64);
+            let known = if ignored == 0 { address.to_be() } else { address >> ignored };
             if ignored > 0 {
-                self.asm.shift_right(SCRATCH, ignored as i32);
+                self.asm.swap(to, 64);
+                self.asm.shift_right(to, ignored as i32);
             }
-            match address >> ignored {
-                0 => self.asm.jump_if_zero(SCRATCH, If::Differs, other),
-                address => {
-                    self.asm.set_wide(Register::R2, address);
-                    self.asm.jump_if_register(SCRATCH, If::Differs, Register::R2, other);
-                }
+            if known != 0 {
+                self.asm.set_wide(Register::R3, known);
+                self.asm.xor_register(to, Register::R3);
             }
+            if half == 1 {
+                self.asm.or_register(DIFFERENCE, to);
+            }
+        }
+        if prefix > 0 {
+            self.asm.jump_if_zero(DIFFERENCE, If::Differs, other);
         }
     }
 

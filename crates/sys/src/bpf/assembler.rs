@@ -26,6 +26,7 @@ pub mod opcode {
     pub const JUMP_IF_REGISTER: u8 = 0x0d;
     pub const LOAD: u8 = 0x61;
     pub const NEGATE: u8 = 0x87;
+    pub const OR: u8 = 0x47;
     pub const SET: u8 = 0xb7;
     pub const SET_WIDE: u8 = 0x18;
     pub const SHIFT_LEFT: u8 = 0x67;
@@ -33,6 +34,8 @@ pub mod opcode {
     pub const STORE: u8 = 0x63;
     pub const STORE_NUMBER: u8 = 0x62;
     pub const SWAP: u8 = 0xdc;
+    pub const XOR: u8 = 0xa4;
+    pub const XOR_WIDE: u8 = 0xa7;
 }
 
 /// A register. `R0` holds what a helper or the program answers, `R1` to `R5` are a helper's arguments and lost after it, `R6` to
@@ -224,6 +227,21 @@ impl Assembler {
     /// `to &= mask` on 32 bits.
     pub fn and(&mut self, to: Register, mask: u32) {
         self.push(opcode::AND, to, Register::R0, 0, mask as i32);
+    }
+
+    /// `to |= from`
+    pub fn or_register(&mut self, to: Register, from: Register) {
+        self.push(opcode::OR | FROM_REGISTER, to, from, 0, 0);
+    }
+
+    /// `to ^= number` on 32 bits.
+    pub fn xor(&mut self, to: Register, number: i32) {
+        self.push(opcode::XOR, to, Register::R0, 0, number);
+    }
+
+    /// `to ^= from`
+    pub fn xor_register(&mut self, to: Register, from: Register) {
+        self.push(opcode::XOR_WIDE | FROM_REGISTER, to, from, 0, 0);
     }
 
     /// `to <<= bits`
