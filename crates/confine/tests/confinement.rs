@@ -10,12 +10,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use confine::capabilities::number;
 use confine::seccomp::{Filter, native};
 use confine::{ConfinePlan, HostFacts, emit_before_exec, emit_before_wait, emit_early, plan};
-use program::{INIT, Op, ProgramBuilder, Report, Start};
+use program::{Op, ProgramBuilder, Report, Start};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use rustix::process::{WaitId, WaitIdOptions};
 use serde_json::{Value, json};
 use spec::{Linux, Process};
-use sys::memfd::{Raw, sealed};
 use sys::spawn::Spawn;
 
 /// What lightship itself may pass on here.
@@ -58,15 +57,13 @@ fn run(plan: &ConfinePlan, script: &str) -> Result<String, String> {
     let (report, childs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
     let mut program = b.finish(Start { report: childs.as_raw_fd(), ..Start::default() });
-    let (file, program_size) = program.to_file().unwrap();
-    let init = sealed("init", &[Raw::of(INIT)], true).unwrap();
+    let (init, program_in_init) = program.to_file().unwrap();
     let inherited: Vec<BorrowedFd<'_>> = program.inherited.iter().map(AsFd::as_fd).collect();
     let spawned = Spawn {
         namespaces: 0,
         cgroup: None,
         init: init.as_fd(),
-        program: file.as_fd(),
-        program_size,
+        program: program_in_init,
         report: childs.as_fd(),
         failed: [0; 4],
         inherited: &inherited,

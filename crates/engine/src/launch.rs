@@ -1,16 +1,15 @@
-//! The making of a process: program and init into memfds, one clone, and the conversation at the gates.
+//! The making of a process: init and its program into a memfd, one clone, and the conversation at the gates.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use confine::ConfinePlan;
 use namespaces::{Joined, NamespacePlan};
-use program::{Failure, INIT, Op, Program, ProgramBuilder, Report, Start};
+use program::{Failure, Op, Program, ProgramBuilder, Report, Start};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use spec::NumberList;
-use sys::memfd::{Raw, sealed};
 use sys::spawn::{Spawn, Spawned};
 use trace::Trace;
 
@@ -78,8 +77,7 @@ impl Launch {
             report: std::os::fd::AsRawFd::as_raw_fd(&childs),
             traced: plan.trace.is_on(),
         });
-        let (program_file, program_size) = program.to_file().map_err(Error::call("a memfd for init's program"))?;
-        let init = sealed("lightship-init", &[Raw::of(INIT)], true).map_err(|error| match error.kind() {
+        let (init, program_in_init) = program.to_file().map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 Error::call("an executable memfd for init (is the sysctl vm.memfd_noexec set to 2?)")(error)
             }
@@ -94,8 +92,7 @@ impl Launch {
             namespaces: 0,
             cgroup: plan.cgroup,
             init: init.as_fd(),
-            program: program_file.as_fd(),
-            program_size,
+            program: program_in_init,
             report: childs.as_fd(),
             failed: failed_at_load(),
             inherited: &inherited,

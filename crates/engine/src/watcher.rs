@@ -27,7 +27,7 @@ pub(crate) fn start(attempts: &Attempts, init: BorrowedFd<'_>, terminal: bool, r
     let said = rustix::fs::memfd_create("lightship-said", MemfdFlags::CLOEXEC).map_err(Error::call("a memfd"))?;
     let executable = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(Error::call("/proc/self/exe"))?;
-    let program = sealed("lightship-watcher", &[Raw::of(WATCHER)], true).map_err(Error::call("an executable memfd"))?;
+    let program = sealed("lightship-watcher", &[Raw::of(WATCHER)]).map_err(Error::call("an executable memfd"))?;
     // The watcher is in no folder of the caller's.
     let root = std::path::absolute(&runtime.root).map_err(Error::call("the state root"))?;
     let root = CString::new(root.as_os_str().as_bytes()).map_err(Error::call("the state root"))?;

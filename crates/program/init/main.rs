@@ -30,15 +30,15 @@ use program::Program;
 
 crate::start_with!("start");
 
-/// The first argument is the number of the descriptor that holds the program, the second the program's size.
+/// The arguments are the number of the descriptor of init's own file, and where in it the program begins and ends.
 ///
 /// # Safety
 /// `stack` must be the stack pointer a process starts with: argc, then the addresses of the arguments.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn start(stack: *const usize) -> ! {
-    // SAFETY: the runtime starts init with three arguments.
-    let (fd, size) = unsafe { (memory::number(*stack.add(2)), memory::number(*stack.add(3))) };
-    let Ok(program) = Program::map(fd as i32, size) else { linux::exit(1) };
+    // SAFETY: the runtime starts init with its name and three numbers.
+    let [fd, begin, end] = unsafe { [2, 3, 4].map(|word| memory::number(*stack.add(word))) };
+    let Ok(program) = Program::map(fd as i32, begin, end) else { linux::exit(1) };
     let mut executor = Executor::new(program);
     let failure = match prepare(&executor) {
         Ok(()) => executor.run(),

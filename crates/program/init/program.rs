@@ -5,18 +5,21 @@ use core::ffi::CStr;
 use crate::linux::{self, Answer, EINVAL};
 use crate::op::{Header, Inherited, MAGIC, Op, Str, StrList};
 
-/// A program mapped into memory. It comes from the runtime in a sealed memfd, so its offsets are trusted.
+/// A program mapped into memory. It comes from the runtime in init's own file, a sealed memfd, so its offsets are trusted.
 pub struct Program {
     base: *mut u8,
 }
 
 impl Program {
-    /// Maps the program that the open file holds.
-    pub fn map(fd: i32, size: usize) -> Answer<Program> {
-        if size < size_of::<Header>() {
+    /// Maps the program that the open file holds from `begin` to `end`, in bytes.
+    pub fn map(fd: i32, begin: usize, end: usize) -> Answer<Program> {
+        let size = end.wrapping_sub(begin);
+        if end < begin || size < size_of::<Header>() || !begin.is_multiple_of(align_of::<Header>()) {
             return Err(EINVAL);
         }
-        let program = Program { base: linux::map_file(fd, size)? };
+        // SAFETY: the mapping reaches from the start of the file to `end`.
+        let base = unsafe { linux::map_file(fd, end)?.add(begin) };
+        let program = Program { base };
         let header = program.header();
         if header.magic != MAGIC || header.size as usize != size {
             return Err(EINVAL);
@@ -25,7 +28,7 @@ impl Program {
     }
 
     pub fn header(&self) -> &Header {
-        // SAFETY: the mapping is page-aligned, at least as large as the header, and never unmapped.
+        // SAFETY: what is mapped here is aligned, at least as large as the header, and never unmapped.
         unsafe { &*self.base.cast::<Header>() }
     }
 

@@ -2,10 +2,12 @@
 //! configuration each operation comes from, for the text of an error.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use sys::memfd::{self, Raw};
 
+use crate::INIT;
 use crate::op::{Failure, Header, Inherited, MAGIC, Op, Slot, Str, StrList};
 
 /// Collects a program's operations in the order of their execution.
@@ -174,14 +176,18 @@ impl ProgramBuilder {
 }
 
 impl Program {
-    /// The program as a file that init can map, and its size in bytes.
+    /// Init as a file to be executed, with the program behind it, and from which byte to which that is.
     ///
     /// # Errors
     /// Those of [`sys::memfd::sealed`].
-    pub fn to_file(&self) -> io::Result<(OwnedFd, u32)> {
-        let header = [self.header];
-        let parts = [Raw::of(&header), Raw::of(&self.arena), Raw::of(&self.ops), Raw::of(&self.table)];
-        Ok((memfd::sealed("lightship-program", &parts, false)?, self.header.size))
+    pub fn to_file(&self) -> io::Result<(OwnedFd, Range<u32>)> {
+        const BEGIN: usize = INIT.len().next_multiple_of(align_of::<Header>());
+        let (padding, header) = ([0u8; BEGIN - INIT.len()], [self.header]);
+        let init = [Raw::of(INIT), Raw::of(&padding)];
+        let program = [Raw::of(&header), Raw::of(&self.arena), Raw::of(&self.ops), Raw::of(&self.table)];
+        let parts: Vec<_> = init.into_iter().chain(program).collect();
+        let begin = BEGIN as u32;
+        Ok((memfd::sealed("lightship-init", &parts)?, begin..begin + self.header.size))
     }
 
     /// The operation that a failure names, and the place of the configuration that it comes from.

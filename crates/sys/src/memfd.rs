@@ -22,12 +22,12 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Makes a file of the parts, one after the other. Nobody can change it afterwards (F_SEAL_WRITE and the rest).
+/// Makes an executable file of the parts, one after the other. Nobody can change it afterwards (F_SEAL_WRITE and the rest).
 ///
 /// # Errors
 /// Those of memfd_create(2), writev(2) and fcntl(2); a short write is `ENOSPC`.
-pub fn sealed(name: &str, parts: &[Raw<'_>], executable: bool) -> io::Result<OwnedFd> {
-    let fd = create(name, executable)?;
+pub fn sealed(name: &str, parts: &[Raw<'_>]) -> io::Result<OwnedFd> {
+    let fd = create(name)?;
     let whole: usize = parts.iter().map(|part| part.iov.iov_len).sum();
     // SAFETY: `Raw` is a transparent view of an iovec whose memory outlives it; the kernel only reads.
     let written = unsafe { libc::writev(fd.as_raw_fd(), parts.as_ptr().cast(), parts.len() as i32) };
@@ -41,11 +41,10 @@ pub fn sealed(name: &str, parts: &[Raw<'_>], executable: bool) -> io::Result<Own
     Ok(fd)
 }
 
-/// MFD_EXEC and MFD_NOEXEC_SEAL came with Linux 6.3; an older kernel knows neither and makes every memfd executable.
-fn create(name: &str, executable: bool) -> io::Result<OwnedFd> {
+/// MFD_EXEC came with Linux 6.3; an older kernel does not know it and makes every memfd executable.
+fn create(name: &str) -> io::Result<OwnedFd> {
     let base = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let wanted = if executable { MemfdFlags::EXEC } else { MemfdFlags::NOEXEC_SEAL };
-    match rustix::fs::memfd_create(name, base | wanted) {
+    match rustix::fs::memfd_create(name, base | MemfdFlags::EXEC) {
         Err(Errno::INVAL) => Ok(rustix::fs::memfd_create(name, base)?),
         answer => Ok(answer?),
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::arch::{self, nr};
@@ -24,10 +25,8 @@ pub struct Spawn<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The executable, in a memfd.
     pub init: BorrowedFd<'a>,
-    /// Its program and the program's size.
-    pub program: BorrowedFd<'a>,
-    /// Size of the program in bytes.
-    pub program_size: u32,
+    /// From which byte to which its program is in the same file.
+    pub program: Range<u32>,
     /// Socket that the child reports on; where `wait_for_ids` is set it first reads a byte there.
     pub report: BorrowedFd<'a>,
     /// What the child writes, before the error number, if it cannot execute init.
@@ -74,7 +73,7 @@ struct Child {
     keep: Vec<i32>,
     first_private_fd: u32,
     init: i32,
-    args: [*const u8; 4],
+    args: [*const u8; 5],
     report: i32,
     failed: [u8; 4],
     wait_for_ids: bool,
@@ -87,16 +86,17 @@ impl Spawn<'_> {
     /// # Errors
     /// Those of clone3(2). Failures of the child arrive on the report socket.
     pub fn spawn(&self) -> io::Result<Spawned> {
-        let program = number(self.program.as_raw_fd());
-        let size = number(self.program_size);
-        let mut keep = vec![self.program.as_raw_fd(), self.report.as_raw_fd()];
+        let init = number(self.init.as_raw_fd());
+        let (begin, end) = (number(self.program.start), number(self.program.end));
+        let mut keep = vec![self.init.as_raw_fd(), self.report.as_raw_fd()];
         keep.extend(self.inherited.iter().map(AsRawFd::as_raw_fd));
         let name: &CStr = c"lightship-init";
         let child = Child {
             keep,
             first_private_fd: self.first_private_fd,
             init: self.init.as_raw_fd(),
-            args: [name.as_ptr().cast(), program.as_ptr().cast(), size.as_ptr().cast(), std::ptr::null()],
+            args: [Some(name), Some(&init), Some(&begin), Some(&end), None]
+                .map(|word| word.map_or(std::ptr::null(), |word| word.as_ptr().cast())),
             report: self.report.as_raw_fd(),
             failed: self.failed,
             wait_for_ids: self.wait_for_ids,

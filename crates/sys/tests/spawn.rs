@@ -19,7 +19,6 @@ const ECANCELED: i32 = 125;
 
 struct Parts {
     init: OwnedFd,
-    program: OwnedFd,
     ours: OwnedFd,
     childs: OwnedFd,
 }
@@ -28,9 +27,8 @@ impl Parts {
     fn new(executable: &[u8]) -> Parts {
         let (ours, childs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
-        let init = sealed("init", &[Raw::of(executable)], true).unwrap();
-        let program = sealed("program", &[Raw::of(b"program")], false).unwrap();
-        Parts { init, program, ours, childs }
+        let init = sealed("init", &[Raw::of(executable), Raw::of(b"program")]).unwrap();
+        Parts { init, ours, childs }
     }
 
     fn spawn(&self) -> Spawn<'_> {
@@ -38,8 +36,7 @@ impl Parts {
             namespaces: 0,
             cgroup: None,
             init: self.init.as_fd(),
-            program: self.program.as_fd(),
-            program_size: 7,
+            program: 0..7,
             report: self.childs.as_fd(),
             failed: [1, 2, 3, 4],
             inherited: &[],
@@ -111,7 +108,7 @@ fn what_clone3_refuses_is_the_callers_error_and_leaves_no_child() {
     // A thread's flag that this structure has no use for.
     let impossible = Spawn { namespaces: 0x0001_0000, ..parts.spawn() };
     assert_eq!(impossible.spawn().err().unwrap().raw_os_error(), Some(22));
-    let no_cgroup = Spawn { cgroup: Some(parts.program.as_fd()), ..parts.spawn() };
+    let no_cgroup = Spawn { cgroup: Some(parts.ours.as_fd()), ..parts.spawn() };
     assert_eq!(no_cgroup.spawn().err().unwrap().raw_os_error(), Some(9));
 }
 
@@ -142,8 +139,7 @@ fn many_threads_make_children_at_once() {
 #[test]
 fn a_file_in_memory_has_all_its_parts_and_cannot_be_changed() {
     let numbers = [1u32, 2];
-    let mut file =
-        File::from(sealed("parts", &[Raw::of(b"text"), Raw::of(&numbers), Raw::of::<u8>(&[])], false).unwrap());
+    let mut file = File::from(sealed("parts", &[Raw::of(b"text"), Raw::of(&numbers), Raw::of::<u8>(&[])]).unwrap());
     let mut content = Vec::new();
     file.rewind().unwrap();
     file.read_to_end(&mut content).unwrap();

@@ -31,7 +31,7 @@ fn a_failure_is_explained_and_the_containers_end_is_the_watchers() {
         let (mut log, stderr) = std::io::pipe().unwrap();
         let said = rustix::fs::memfd_create("said", MemfdFlags::CLOEXEC).unwrap();
         let shell = File::open("/bin/sh").unwrap();
-        let program = sealed("watcher", &[Raw::of(WATCHER)], true).unwrap();
+        let program = sealed("watcher", &[Raw::of(WATCHER)]).unwrap();
         let page = std::ffi::CString::new(sys::bpf::page_size().to_string()).unwrap();
         let words = [c"watcher", &page, c"sh", c"-c", c"echo explained >&2"];
         let Attempts { table, doorbell } = &attempts;

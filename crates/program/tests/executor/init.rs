@@ -6,11 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use program::{Failure, INIT, Op, Program, ProgramBuilder, Report, Slot, Start};
+use program::{Failure, Op, Program, ProgramBuilder, Report, Slot, Start};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
-use sys::memfd::{Raw, sealed};
 use sys::spawn::{Spawn, Spawned};
 
 pub const NEW_MOUNT: u64 = 0x0002_0000;
@@ -45,15 +44,13 @@ pub fn start_as(b: ProgramBuilder, way: Way) -> Child {
     let (report, childs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
     let mut program = b.finish(Start { report: childs.as_raw_fd(), ..way.start });
-    let (file, program_size) = program.to_file().unwrap();
-    let init = sealed("lightship-init", &[Raw::of(INIT)], true).unwrap();
+    let (init, program_in_init) = program.to_file().unwrap();
     let inherited: Vec<BorrowedFd<'_>> = program.inherited.iter().map(AsFd::as_fd).collect();
     let Spawned { pid, pidfd } = Spawn {
         namespaces: way.namespaces,
         cgroup: None,
         init: init.as_fd(),
-        program: file.as_fd(),
-        program_size,
+        program: program_in_init,
         report: childs.as_fd(),
         failed: [0; 4],
         inherited: &inherited,

@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use program::{Failure, INIT, Op, ProgramBuilder, Report, Slot, Start};
+use program::{Failure, Op, ProgramBuilder, Report, Slot, Start};
 use rootfs::{CgroupMounts, ConsolePlan, Emitter, PlanInput, RootfsPlan};
 use rustix::mount::OpenTreeFlags;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{WaitId, WaitIdOptions};
 use serde_json::{Value, json};
-use sys::memfd::{Raw, sealed};
 use sys::spawn::Spawn;
 
 const NEW_MOUNT: u64 = 0x0002_0000;
@@ -147,8 +146,7 @@ impl Container {
         let (report, childs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
         let mut program = b.finish(Start { report: childs.as_raw_fd(), ..Start::default() });
-        let (file, program_size) = program.to_file().unwrap();
-        let init = sealed("init", &[Raw::of(INIT)], true).unwrap();
+        let (init, program_in_init) = program.to_file().unwrap();
         let inherited: Vec<BorrowedFd<'_>> = program.inherited.iter().map(AsFd::as_fd).collect();
         let user = if self.user_namespace { NEW_USER } else { 0 };
         let mount = if self.on_host { 0 } else { NEW_MOUNT };
@@ -156,8 +154,7 @@ impl Container {
             namespaces: mount | NEW_PID | NEW_IPC | user,
             cgroup: None,
             init: init.as_fd(),
-            program: file.as_fd(),
-            program_size,
+            program: program_in_init,
             report: childs.as_fd(),
             failed: [0; 4],
             inherited: &inherited,
