@@ -64,6 +64,7 @@ pub(crate) enum Go {
 /// A container that waits to be started, still locked.
 pub(crate) struct Created {
     pub(crate) entry: Locked,
+    /// Without its init, which is `launch`'s.
     pub(crate) container: Container,
     pub(crate) launch: Launch,
 }
@@ -214,6 +215,7 @@ impl Runtime {
         trace.step("copy of the configuration", || entry.write(CONFIG, &request.config))?;
         let record =
             request.record(&cgroup, resctrl.as_ref(), network.as_ref().map(|network| &network.record), init)?;
+        trace.step("draft of the record", || entry.draft(&record))?;
         let terminal = request.plan.terminal.is_some();
         let watch = |network: &Attached| trace.step("watcher", || network.watch(launch.pidfd.as_fd(), terminal, self));
         // While init is at work; a terminal is there only when it is ready.
@@ -227,18 +229,17 @@ impl Runtime {
         }
         network.iter().filter(|_| terminal).for_each(watch);
         launch.confine(&request.plan.process.confine)?;
-        // Written before init is released: from here on a runtime that is killed leaves a container, and until here init
+        // There before init is released: from here on a runtime that is killed leaves a container, and until here init
         // ends by itself when its runtime does.
-        trace.step("record", || entry.commit(&record))?;
+        trace.step("record", || entry.commit())?;
         if go == Go::AtStart {
             launch.open_gate()?;
         }
         let (pid_file, pidfd_socket) = (request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref());
         trace.step("pid file", || hand_out(pid_file, pidfd_socket, &launch))?;
         launch.keep();
-        let init = launch.pidfd.try_clone().map_err(Error::call("the pidfd"))?;
         let network = network.map(|network| network.record);
-        Ok((Container { record, cgroup, resctrl, network, init: Some(init) }, launch))
+        Ok((Container { record, cgroup, resctrl, network, init: None }, launch))
     }
 
     /// Writes init's program and makes the process that runs it.

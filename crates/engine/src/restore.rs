@@ -153,7 +153,8 @@ impl Revival<'_> {
         network.iter().for_each(|network| network.watch(pidfd.as_fd(), terminal, self.runtime));
         let network = network.map(|network| network.record);
         let record = self.record(init, network.as_ref())?;
-        self.entry.commit(&record)?;
+        self.entry.draft(&record)?;
+        self.entry.commit()?;
         create::write_pid(self.request.options.pid_file.as_deref(), pid)?;
         let (cgroup, resctrl) = (self.cgroup.clone(), self.resctrl.clone());
         self.container = Some(Container { record, cgroup, resctrl, network, init: Some(pidfd) });

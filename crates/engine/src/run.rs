@@ -35,7 +35,7 @@ impl Runtime {
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(terminal, console.is_some(), false)?;
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
-        let Created { entry, container, launch } =
+        let Created { entry, mut container, launch } =
             self.create_requested(&request, console.or(own_console), Go::AtGate)?;
         let started = Notify::listen(&entry, std::process::id())
             .and_then(|notify| {
@@ -47,6 +47,10 @@ impl Runtime {
         let entry = entry.unlock()?;
         let wait = || foreground.wait(launch.pidfd.as_fd());
         let ended = started.and_then(|()| self.trace.span(Kind::Program, "the container's program", wait));
+        if ended.is_err() {
+            // To be killed; else it has ended.
+            container.init = Some(launch.pidfd.try_clone().map_err(Error::call("the pidfd"))?);
+        }
         if ended.is_err() || !run.keep {
             let deleted = delete::destroy_created(&self.trace, entry, &container, &request.spec.hooks);
             return ended.and_then(|exit| deleted.map(|()| exit.code()));

@@ -60,7 +60,7 @@ impl Foreground {
         loop {
             let ready = self.poll(process, input)?;
             if ready.signals {
-                self.pass_on_signals(process);
+                self.pass_on_signal(process);
             }
             if let Some(notify) = self.notify.as_ref().filter(|_| ready.notify) {
                 notify.pass_on();
@@ -105,14 +105,13 @@ impl Foreground {
         })
     }
 
-    fn pass_on_signals(&self, process: BorrowedFd<'_>) {
-        while let Some(signal) = self.signals.next() {
-            match Some(signal) {
-                s if s == raw(rustix::process::Signal::WINCH) && self.master.is_some() => self.resize(),
-                // Of our own child; and SIGURG is what language runtimes send themselves.
-                s if s == raw(rustix::process::Signal::CHILD) || s == raw(rustix::process::Signal::URG) => {}
-                _ => drop(sys::process::send_signal(process, signal)),
-            }
+    fn pass_on_signal(&self, process: BorrowedFd<'_>) {
+        let Some(signal) = self.signals.next() else { return };
+        match Some(signal) {
+            s if s == raw(rustix::process::Signal::WINCH) && self.master.is_some() => self.resize(),
+            // Of our own child; and SIGURG is what language runtimes send themselves.
+            s if s == raw(rustix::process::Signal::CHILD) || s == raw(rustix::process::Signal::URG) => {}
+            _ => drop(sys::process::send_signal(process, signal)),
         }
     }
 

@@ -269,9 +269,8 @@ pub fn mask(root: i32, path: &CStr, null: i32, empty: i32) -> Result<Option<[i32
 /// Lays a read-only copy of a path, with all that is mounted below it, over the path. Returns the descriptors to be closed.
 pub fn read_only(root: i32, path: &CStr) -> Result<Option<[i32; 2]>, Failed> {
     let Some(place) = find(root, path).map_err(|errno| (1, errno))? else { return Ok(None) };
-    let copy = open_tree(place, c"", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE).map_err(|errno| (10, errno))?;
     let attr = MountAttr { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, userns: 0 };
-    mount_setattr(copy, c"", AT_EMPTY_PATH | AT_RECURSIVE, &attr).map_err(|errno| (12, errno))?;
+    let copy = clone_with(place, &attr).map_err(|errno| (10, errno))?;
     move_mount(copy, place, c"").map_err(|errno| (11, errno))?;
     Ok(Some([place, copy]))
 }

@@ -136,7 +136,6 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         9 => "stat",
         10 => "open_tree",
         11 => "move_mount",
-        12 => "mount_setattr",
         _ => "statfs",
     };
     let nth = |names: &[&'static str]| names.get(step as usize).copied().unwrap_or("call");

@@ -3,7 +3,7 @@
 use crate::directory::{self, or_missing};
 use crate::{CONFIG, ContainerId, Error, JOURNAL, RECORD, RECORD_VERSION, Record, Result, Undo, file, journal};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use rustix::thread::nanosleep;
 use std::ffi::OsStr;
@@ -17,6 +17,8 @@ const DIRECTORY_MODE: Mode = Mode::RWXU;
 const FILE_MODE: u32 = 0o600;
 /// Only the holder of the lock writes, so one name is enough; what a killed writer left is written over.
 const TEMPORARY: &str = "new";
+/// A record that is not yet in force.
+const DRAFT: &str = "record.new";
 
 /// A container's directory.
 #[derive(Debug)]
@@ -149,11 +151,17 @@ impl Deref for Locked {
 }
 
 impl Locked {
-    /// Makes `record` the container's record. With it the container exists for other commands.
-    pub fn commit(&self, record: &Record) -> Result<()> {
+    /// Writes a record, which nobody reads until [`Locked::commit`].
+    pub fn draft(&self, record: &Record) -> Result<()> {
         let json = serde_json::to_vec(record)
             .map_err(|error| Error::Unwritable { path: self.path.join(RECORD), problem: error.to_string() })?;
-        self.write(RECORD, &json)
+        file::write_new(self.directory(), OsStr::new(DRAFT), OFlags::TRUNC, &json, FILE_MODE)
+            .map_err(Error::io("write", &self.path.join(RECORD)))
+    }
+
+    /// Makes the draft the container's record. With it the container exists for other commands.
+    pub fn commit(&self) -> Result<()> {
+        renameat(self.directory(), DRAFT, self.directory(), RECORD).map_err(Error::io("write", &self.path.join(RECORD)))
     }
 
     /// Writes a file in the directory, atomically and with mode 0600.

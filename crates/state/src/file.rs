@@ -33,15 +33,29 @@ pub(crate) fn replace(
     bytes: &[u8],
     mode: u32,
 ) -> rustix::io::Result<()> {
+    write_new(directory, temporary, flags, bytes, mode)?;
+    let renamed = renameat(directory, temporary, directory, name);
+    if renamed.is_err() {
+        let _ = unlinkat(directory, temporary, AtFlags::empty());
+    }
+    renamed
+}
+
+/// Writes `bytes` to the file `name` in `directory`, with this mode. On an error it is not left.
+pub(crate) fn write_new(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+    flags: OFlags,
+    bytes: &[u8],
+    mode: u32,
+) -> rustix::io::Result<()> {
     let mode = Mode::from_raw_mode(mode);
     let flags = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(directory, temporary, flags, mode)?;
+    let file = openat(directory, name, flags, mode)?;
     // The umask has been taken off the mode at open.
-    let written = fchmod(&file, mode)
-        .and_then(|()| write_all(file.as_fd(), bytes))
-        .and_then(|()| renameat(directory, temporary, directory, name));
+    let written = fchmod(&file, mode).and_then(|()| write_all(file.as_fd(), bytes));
     if written.is_err() {
-        let _ = unlinkat(directory, temporary, AtFlags::empty());
+        let _ = unlinkat(directory, name, AtFlags::empty());
     }
     written
 }

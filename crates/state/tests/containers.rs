@@ -209,7 +209,7 @@ fn a_path_that_is_not_utf8_is_refused_and_nothing_is_left() {
     let path: std::path::PathBuf = std::ffi::OsString::from_vec(b"/\xff".to_vec()).into();
     let mut record = record("c");
     record.bundle = path.clone();
-    assert!(locked.commit(&record).unwrap_err().to_string().contains("UTF-8"));
+    assert!(locked.draft(&record).unwrap_err().to_string().contains("UTF-8"));
     assert!(locked.journal(&[Undo::Mount { path, over: 1 }]).unwrap_err().to_string().contains("UTF-8"));
     assert!(names(locked.path()).is_empty());
 }

@@ -119,7 +119,7 @@ fn a_full_file_system_is_named_and_nothing_is_left() {
     let long = Undo::Cgroup("/x".repeat(40_000).into());
     for error in [
         locked.write(CONFIG, &[b'x'; 70_000]).unwrap_err(),
-        locked.commit(&state::Record { created: "x".repeat(70_000), ..scratch::record("c") }).unwrap_err(),
+        locked.draft(&state::Record { created: "x".repeat(70_000), ..scratch::record("c") }).unwrap_err(),
         state::atomic_write(&scratch.path().join("pid"), &[b'1'; 70_000], 0o644).unwrap_err(),
         locked.journal(&[long]).unwrap_err(),
     ] {

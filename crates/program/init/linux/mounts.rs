@@ -10,6 +10,22 @@ pub fn open_tree(dir: i32, path: &CStr, flags: u32) -> Answer<i32> {
     fd_result(unsafe { call(nr::OPEN_TREE, args) })
 }
 
+/// A detached copy of a mount and of all below it, each with these attributes.
+pub fn clone_with(dir: i32, attr: &MountAttr) -> Answer<i32> {
+    let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE;
+    let attr_at: *const MountAttr = attr;
+    let args = [dir as usize, c"".as_ptr() as usize, flags as usize, attr_at as usize, size_of::<MountAttr>(), 0];
+    // SAFETY: the path is static and empty, and `attr` a struct mount_attr that the kernel only reads.
+    match fd_result(unsafe { call(nr::OPEN_TREE_ATTR, args) }) {
+        // Before Linux 6.15.
+        Err(ENOSYS) => {
+            let copy = open_tree(dir, c"", flags)?;
+            mount_setattr(copy, c"", AT_EMPTY_PATH | AT_RECURSIVE, attr).map(|()| copy)
+        }
+        answer => answer,
+    }
+}
+
 /// Attaches the mount `from` at the place `to`.
 /// Moves onto `to` itself or, where `name` is not empty, onto what has that name in it and is no link.
 pub fn move_mount(from: i32, to: i32, name: &CStr) -> Answer<()> {

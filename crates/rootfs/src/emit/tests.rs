@@ -22,6 +22,7 @@ fn line(b: &ProgramBuilder, op: &Op) -> String {
             format!("{} = open {} {} {resolve:?} flags {flags:#o} magic {magic:#x}", n(out), n(dir), s(path))
         }
         Op::OpenTree { dir, out, flags, path } => format!("{} = open_tree {} {} {flags:#x}", n(out), n(dir), s(path)),
+        Op::Close { fd: Slot::NONE } => "close what waits".to_owned(),
         Op::Close { fd } => format!("close {}", n(fd)),
         Op::FsOpen { out, kind } => format!("{} = fsopen {}", n(out), s(kind)),
         Op::FsConfig { fs, key, value } => format!("fsconfig {} {} {}", n(fs), s(key), s(value)),

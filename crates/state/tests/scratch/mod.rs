@@ -104,7 +104,8 @@ pub fn make(root: &StateRoot, name: &str) {
     let mut locked = root.begin(&id(name)).unwrap();
     locked.journal(&[state::Undo::Cgroup("/cgroup".into())]).unwrap();
     locked.write(state::CONFIG, b"{}").unwrap();
-    locked.commit(&record(name)).unwrap();
+    locked.draft(&record(name)).unwrap();
+    locked.commit().unwrap();
 }
 
 const SCENARIO: &str = "STATE_TEST_SCENARIO";

@@ -173,6 +173,7 @@ pub mod nr {
     pub const OPENAT2: usize = 437;
     pub const FACCESSAT2: usize = 439;
     pub const MOUNT_SETATTR: usize = 442;
+    pub const OPEN_TREE_ATTR: usize = 467;
     pub const LANDLOCK_CREATE_RULESET: usize = 444;
     pub const LANDLOCK_RESTRICT_SELF: usize = 446;
     pub const KILL: usize = 62;
