@@ -88,6 +88,11 @@ pub fn version(program: &str) -> String {
     word.split(['+', '~', ',']).next().unwrap_or(word).to_owned()
 }
 
+/// The first number of [`version`].
+pub fn major(program: &str) -> u32 {
+    numbers(&version(program)).0
+}
+
 /// Whether there is a `criu` that can do its work with this kernel, as it says itself.
 pub fn has_working_criu() -> bool {
     Command::new("criu").arg("check").output().is_ok_and(|output| output.status.success())
@@ -96,4 +101,20 @@ pub fn has_working_criu() -> bool {
 /// Whether CRIU has this feature here, in its own words for them.
 pub fn criu_has(feature: &str) -> bool {
     Command::new("criu").args(["check", "--feature", feature]).output().is_ok_and(|output| output.status.success())
+}
+
+/// Why [`criu_dumps_tcp`] may say no.
+pub const NO_TCP: &str = "CRIU older than 4.2 cannot dump a TCP socket of Linux 6.16 or newer";
+
+/// Whether CRIU can dump a TCP socket with this kernel: up to 4.1 it asks it for options that are now those of Unix sockets alone.
+pub fn criu_dumps_tcp() -> bool {
+    let release = rustix::system::uname();
+    let kernel = numbers(&release.release().to_string_lossy());
+    !has_program("criu") || numbers(&version("criu")) >= (4, 2) || kernel < (6, 16)
+}
+
+/// The first two numbers of a version.
+fn numbers(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

@@ -14,6 +14,7 @@ pub mod command;
 pub mod console;
 pub mod container;
 pub mod containerd;
+pub mod counter;
 pub mod cri;
 pub mod daemon;
 pub mod docker;

@@ -31,9 +31,11 @@ pub(crate) struct ExternalMount {
     pub(crate) source: PathBuf,
 }
 
-/// The mounts that config.json has from the host: bind mounts, and the cgroups, which init binds as well.
+/// The mounts that config.json has from the host: bind mounts, and what init binds as well, the cgroups and, where it may not
+/// make nodes, devices. CRIU takes no offence at one that is not there.
 pub(crate) fn mounts(spec: &Spec, cgroup: &CgroupRecord, bundle: &Path, rootfs: &Path) -> Vec<ExternalMount> {
-    let mut mounts = Vec::new();
+    let device = |path: PathBuf| ExternalMount { destination: in_rootfs(rootfs, &path), source: path };
+    let mut mounts: Vec<_> = rootfs::device_paths(spec).map(device).collect();
     for mount in &spec.mounts {
         let destination = in_rootfs(rootfs, &mount.destination);
         match (&mount.source, mount.kind.as_deref()) {

@@ -10,8 +10,10 @@ use spec::{NetworkMode, Spec};
 
 use crate::{Error, hooks};
 
-/// A file of CRIU options, which count more than those of the command line (as with runc).
+/// The annotation that names a file of CRIU options, which count more than those of the command line (as with runc).
 const CONFIGURATION: &str = "org.criu.config";
+/// The file that is read without the annotation; it need not be there.
+const DEFAULT_CONFIGURATION: &str = "/etc/criu/runc.conf";
 /// CRIU's own measure, "debug": its log is what an error is explained by.
 const LOG_LEVEL: i64 = 4;
 /// A network namespace (clone(2), CLONE_NEWNET).
@@ -126,8 +128,10 @@ impl CriuOptions {
         if self.empty_network || hooks_make_network(spec) {
             options.number(Number::EmptyNs, NEW_NETWORK);
         }
-        if let Some(path) = spec.annotations.get(CONFIGURATION) {
-            options.text(Text::ConfigFile, path.as_bytes());
+        let configuration = spec.annotations.get(CONFIGURATION).map_or(DEFAULT_CONFIGURATION, String::as_str);
+        // An empty annotation is for none at all.
+        if !configuration.is_empty() {
+            options.text(Text::ConfigFile, configuration.as_bytes());
         }
         options
     }

@@ -14,4 +14,6 @@ mod plan;
 
 pub use emit::{ConsolePlan, Emitter};
 pub use options::{MOUNT_OPTIONS, MountOption};
-pub use plan::{CgroupHierarchy, CgroupMounts, IdMap, InheritedSource, PlanInput, RootfsPlan, UserNamespace, plan};
+pub use plan::{
+    CgroupHierarchy, CgroupMounts, IdMap, InheritedSource, PlanInput, RootfsPlan, UserNamespace, device_paths, plan,
+};

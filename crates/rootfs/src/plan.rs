@@ -12,6 +12,7 @@ use spec::{NamespaceType, Refusal, RootfsPropagation, Spec};
 use crate::options::{PRIVATE, SHARED, SLAVE, UNBINDABLE};
 use crate::path::inside;
 
+pub use devices::device_paths;
 pub(crate) use devices::{DevicePlan, Node};
 pub use mounts::{IdMap, UserNamespace};
 pub(crate) use mounts::{MountKind, MountPlan, PROC_SUPER_MAGIC, Source};

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use integration::bundle::Bundle;
 use integration::command::{self, Output};
 use integration::console::ConsoleSocket;
+use integration::counter::{self, COUNT};
 use integration::scene::Scene;
 use integration::terminal::Terminal;
 use integration::wait::{PATIENCE, eventually};
@@ -27,7 +28,18 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(memory_is_dumped_before)
             .skip_if(criu, why)
             .skip_if(!host::criu_has("mem_dirty_track"), "the kernel does not tell which memory has changed"),
-        scene!(connection_of_the_hosts_network_survives).skip_if(criu, why),
+        scene!(untold_memory_changes_have_crius_error)
+            .skip_if(criu, why)
+            .skip_if(host::criu_has("mem_dirty_track"), "the kernel tells which memory has changed")
+            .peer_cannot("runc names no feature"),
+        scene!(memory_goes_to_a_page_server).skip_if(criu, why),
+        scene!(user_namespace_is_there_again)
+            .skip_if(criu, why)
+            .peer_cannot("runc's folder of images cannot be entered without CAP_DAC_OVERRIDE"),
+        scene!(connection_of_the_hosts_network_survives)
+            .skip_if(criu, why)
+            .skip_if(!host::criu_dumps_tcp(), host::NO_TCP),
+        scene!(options_are_taken_from_a_file).skip_if(criu, why).skip_if(!host::criu_dumps_tcp(), host::NO_TCP),
         scene!(joined_network_is_joined_again).skip_if(criu, why),
         scene!(settings_of_host_networking_are_in_force_again)
             .needs_unified()
@@ -43,6 +55,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(hooks_run_when_the_namespaces_are_there).skip_if(criu, why),
         scene!(failed_checkpoint_changes_nothing)
             .skip_if(criu, why)
+            .skip_if(!host::criu_dumps_tcp(), host::NO_TCP)
             .peer_cannot("runc names no reason, and warns that the container still runs"),
         scene!(failed_restore_leaves_nothing)
             .skip_if(criu, why)
@@ -51,8 +64,6 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(stopped_or_created_container_is_refused),
     ]
 }
-
-const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.05; done";
 
 /// A bundle and the images of its container.
 struct Dumped {
@@ -97,8 +108,7 @@ impl Dumped {
     #[track_caller]
     fn count(&self) -> u64 {
         let file = self.bundle.in_rootfs("count");
-        // It is empty while it is written.
-        eventually(PATIENCE, "a count", || fs::read_to_string(&file).ok()?.trim().parse().ok())
+        eventually(PATIENCE, "a count", || counter::latest(&fs::read_to_string(&file).ok()?))
     }
 
     /// Waits until the container has counted further than `from`.
@@ -149,7 +159,7 @@ fn images_can_be_restored_twice(stage: &Stage) {
     it.checkpoint(&[]).ok();
     let dumped = it.count();
     for _ in 0..2 {
-        fs::write(it.bundle.in_rootfs("count"), "0").unwrap();
+        fs::write(it.bundle.in_rootfs("count"), "0\n").unwrap();
         it.restore(&["--detach"]).ok();
         it.counts_beyond(dumped);
         it.bundle.verb(&["delete", "--force"]).ok();
@@ -193,15 +203,64 @@ fn memory_is_dumped_before(stage: &Stage) {
     it.counts_beyond(it.count());
 }
 
-/// A server that accepts once sends back what the client counts, so a connection that is lost is lost for ever.
+fn untold_memory_changes_have_crius_error(stage: &Stage) {
+    let it = Dumped::counter(stage);
+    it.start().counts_beyond(0);
+    it.checkpoint(&["--pre-dump"]).code_is(1).says("Tracking memory is not available");
+    it.counts_beyond(it.count());
+}
+
+/// The server ends with the one dump that it serves.
+fn memory_goes_to_a_page_server(stage: &Stage) {
+    let it = Dumped::counter(stage);
+    it.start().counts_beyond(0);
+    let (served, port) = (it.bundle.folder.join("served"), host::free_port().to_string());
+    fs::create_dir(&served).unwrap();
+    let mut criu = Command::new("criu");
+    criu.args(["page-server", "--daemon", "--address", "127.0.0.1", "--port", &port, "--images-dir"]).arg(&served);
+    quiet(&mut criu).ok();
+    it.checkpoint(&["--page-server", &format!("127.0.0.1:{port}")]).ok();
+    let dumped = it.count();
+    assert!(!it.images.join("pages-1.img").exists(), "memory is among the images");
+    for image in fs::read_dir(&served).unwrap().flatten() {
+        fs::rename(image.path(), it.images.join(image.file_name())).unwrap();
+    }
+    it.restore(&["--detach"]).ok();
+    it.counts_beyond(dumped);
+}
+
+/// Root inside is root outside, as CRIU may not look at others on some machines.
+fn user_namespace_is_there_again(stage: &Stage) {
+    let mut bundle = stage.shell(COUNT);
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    let map = json!([{ "containerID": 0, "hostID": 0, "size": 1000 }]);
+    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let it = Dumped::new(bundle);
+    it.start().counts_beyond(0);
+    it.checkpoint(&[]).ok();
+    let dumped = it.count();
+    it.restore(&["--detach"]).ok();
+    it.counts_beyond(dumped);
+    assert_ne!(host::namespace(it.bundle.pid(), "user"), host::namespace("self", "user"));
+    let line = "cat /proc/self/uid_map; echo x >/dev/full";
+    it.bundle.call(&["exec", &it.bundle.id, "sh", "-c", line]).fails().says("1000").says("No space left");
+}
+
+fn options_are_taken_from_a_file(stage: &Stage) {
+    let mut bundle = stage.shell(&counter::over_connection(host::free_port()));
+    let options = bundle.folder.join("criu.conf");
+    fs::write(&options, "tcp-established\n").unwrap();
+    bundle.share_namespace("network").set("/annotations/org.criu.config", json!(options));
+    let it = Dumped::new(bundle);
+    it.start().counts_beyond(0);
+    it.checkpoint(&[]).ok();
+    let dumped = it.count();
+    it.restore(&["--detach"]).ok();
+    it.counts_beyond(dumped);
+}
+
 fn connection_of_the_hosts_network_survives(stage: &Stage) {
-    let port = host::free_port();
-    let line = format!(
-        "nc -l -p {port} -e cat & \
-         i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done | \
-         {{ sleep 0.5; nc 127.0.0.1 {port} | while read -r n; do echo $n >/count; done; }}"
-    );
-    let mut bundle = stage.shell(&line);
+    let mut bundle = stage.shell(&counter::over_connection(host::free_port()));
     bundle.share_namespace("network");
     let it = Dumped::new(bundle);
     it.start().counts_beyond(0);
@@ -269,7 +328,7 @@ fn terminal_is_handed_over_anew(stage: &Stage) {
 }
 
 fn bind_mounts_and_masks_are_there_again(stage: &Stage) {
-    let mut bundle = stage.shell("i=0; while :; do i=$((i+1)); echo $i >/var/run/data/count; sleep 0.05; done");
+    let mut bundle = stage.shell("i=0; while :; do i=$((i+1)); echo $i >>/var/run/data/count; sleep 0.05; done");
     let volume = bundle.folder.join("volume");
     fs::create_dir_all(&volume).unwrap();
     fs::create_dir_all(bundle.in_rootfs("run")).unwrap();
@@ -281,7 +340,7 @@ fn bind_mounts_and_masks_are_there_again(stage: &Stage) {
     let file = bundle.folder.join("file");
     mounts.push(json!({ "destination": "/etc/file", "source": file, "type": "bind", "options": ["rbind", "ro"] }));
     let it = Dumped::new(bundle);
-    let count = || fs::read_to_string(volume.join("count")).ok()?.trim().parse::<u64>().ok();
+    let count = || counter::latest(&fs::read_to_string(volume.join("count")).ok()?);
     let counted = |from: u64| eventually(PATIENCE, "a count", || count().filter(|now| *now > from));
     it.start();
     counted(2);

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use integration::bundle::Bundle;
 use integration::command::Output;
+use integration::counter::{self, COUNT};
 use integration::runtime::Runtime;
 use integration::scene;
 use integration::scene::Scene;
@@ -29,6 +30,8 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(a_bad_annotation_is_refused),
         scene!(denied_devices_stay_denied),
         scene!(a_paused_container_goes_on),
+        scene!(a_restored_container_has_its_unit)
+            .skip_if(!host::has_working_criu(), "no criu in PATH that passes its own check"),
         scene!(a_stopped_unit_is_a_stopped_container),
         scene!(a_unit_in_use_is_left_alone),
         scene!(a_killed_runtime_leaves_no_unit).peer_cannot(killpoints::PEERS_LEAK),
@@ -253,6 +256,27 @@ fn a_paused_container_goes_on(stage: &Stage) {
     bundle.verb(&["resume"]).ok();
     assert_eq!(bundle.status(), "running");
     bundle.verb(&["pause"]).ok();
+    bundle.verb(&["delete", "--force"]).ok();
+    scoped.is_gone();
+}
+
+fn a_restored_container_has_its_unit(stage: &Stage) {
+    let scoped = Scoped::new(stage, stage.shell(COUNT));
+    let bundle = &scoped.start().bundle;
+    let file = bundle.in_rootfs("count");
+    let count = || counter::latest(&fs::read_to_string(&file).ok()?);
+    let counts_beyond = |from: u64| eventually(PATIENCE, "a count", || count().filter(|now| *now > from));
+    counts_beyond(0);
+    let images = bundle.folder.join("images");
+    let images = ["--image-path", images.to_str().unwrap()];
+    bundle.verb(&[&["checkpoint"], &images[..]].concat()).ok();
+    scoped.is_gone();
+    let dumped = counts_beyond(0);
+    let line = bundle.create_line("restore", &[&images[..], &["--detach"]].concat());
+    bundle.on_own_streams(&mut bundle.command(&[&["--systemd-cgroup"], &line[..]].concat())).ok();
+    assert_eq!(scoped.property("ActiveState"), "active");
+    assert!(leftover::members(&bundle.cgroup).contains(&bundle.pid()));
+    counts_beyond(dumped);
     bundle.verb(&["delete", "--force"]).ok();
     scoped.is_gone();
 }

@@ -12,7 +12,9 @@ pub fn scenes() -> Vec<Scene<Stage>> {
 }
 
 fn task_is_checkpointed_and_goes_on_or_ends(stage: &Stage) {
-    let task = stage.containerd.start_detached(&["--net-host"], &["sleep", "1000"]);
+    // Standing still interrupts a sleep, which some versions of busybox take for its end.
+    let line = "while :; do sleep 1000; done";
+    let task = stage.containerd.start_detached(&["--net-host"], &["sh", "-c", line]);
     let images = stage.containerd.folder.join(format!("{}-images", task.name));
     let images = images.to_str().unwrap();
     task.verb(&["checkpoint", "--image-path", images], &[]).ok();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::Stage;
 
 pub fn scenes() -> Vec<Scene<Stage>> {
-    let major: u32 = host::version("dockerd").split('.').next().unwrap().parse().unwrap();
+    let major = host::major("dockerd");
     let newer = |scene: Scene<Stage>| scene.skip_if(major < 25, "Docker is older than 25");
     vec![
         newer(scene!(info_shows_the_features)),

@@ -38,6 +38,13 @@ pub(crate) struct Node {
     pub(crate) dev: u64,
 }
 
+/// The paths of all devices that a container may have: the default ones, and those of `linux.devices`.
+pub fn device_paths(spec: &Spec) -> impl Iterator<Item = PathBuf> {
+    let listed = spec.linux.iter().flat_map(|linux| &linux.devices);
+    let default = DEFAULT.iter().map(|(name, ..)| Path::new("/dev").join(name));
+    default.chain(listed.map(|device| device.path.clone()))
+}
+
 pub(crate) fn plan(spec: &Spec, input: &PlanInput<'_>) -> Result<DevicePlan, Refusal> {
     let dev = Path::new("dev");
     // What a bind mount shows there is somebody else's folder, very likely the host's /dev: nothing is made in it.
