@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use cli::command_line::{CommandLine, Request};
 use cli::{Error, log, output};
-use dlmalloc::GlobalDlmalloc;
+use sys::allocator::Allocator;
 
 /// musl's own gives most blocks back to the kernel at once, and takes them again: twice the time of a short command.
 #[global_allocator]
-static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     match run(CommandLine::new(std::env::args_os().skip(1))) {

@@ -1,6 +1,7 @@
 //! Linux as the runtime needs it, typed, beyond what `rustix` covers. The one library crate with `unsafe`; every block says
 //! why it is sound.
 
+pub mod allocator;
 pub mod arch;
 pub mod bpf;
 pub mod companion;
