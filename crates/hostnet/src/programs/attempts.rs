@@ -33,7 +33,7 @@ const COUNT_AT: i16 = 24;
 const ASLEEP_AT: u32 = FAMILIES * ROWS * ROW;
 const TABLE_SIZE: u32 = ASLEEP_AT + 8;
 
-/// On the stack: the port as the container asked for it. It is also what the doorbell's record has, which nobody reads.
+/// On the stack: the port as the container asked for it.
 const INSIDE: i16 = -8;
 
 /// A bind(2) of the container's that has not succeeded.
@@ -133,10 +133,10 @@ pub(super) fn attempt(program: &mut SocketProgram, maps: &Attempts, may_be_any: 
     asm.load(Width::Double, Register::R2, Register::R3, 0);
     asm.jump_if_zero(Register::R2, If::Equal, done);
     asm.store_number(Width::Double, Register::R3, 0, 0);
+    // Nobody reads the record.
+    asm.copy(Register::R2, ROW_OF);
     asm.set_map(Register::R1, &maps.doorbell);
-    asm.copy(Register::R2, STACK);
-    asm.add(Register::R2, INSIDE.into());
-    asm.set(Register::R3, -i32::from(INSIDE));
+    asm.set(Register::R3, 8);
     asm.set(Register::R4, FORCE_WAKEUP);
     asm.call(Helper::RingOutput);
     asm.place(done);

@@ -9,8 +9,8 @@ use sys::bpf::{If, Label, Map};
 
 use super::auto;
 use super::search;
-use super::socket::{ADDRESS, Direction, Family, LOOPBACK, PORT, SocketProgram};
-use crate::rules::{Network, PortRange, Protocol, Publish};
+use super::socket::{ADDRESS, Direction, Family, PORT, SocketProgram};
+use crate::rules::{PortRange, Protocol, Publish};
 
 /// Moves the port that is bound, and confines it to its rule's address.
 pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option<&Map>) {
@@ -51,11 +51,9 @@ pub(super) fn other_side(
     direction: Direction,
 ) {
     let other = program.asm.label();
-    let single = |address: &IpAddr| Network { address: *address, prefix: if address.is_ipv4() { 32 } else { 128 } };
-    let networks: Vec<Network> = LOOPBACK.into_iter().chain(own.iter().map(single)).collect();
     // The port first, which is another one most of the time.
     translate_known(program, publish, moved, direction, other);
-    program.unless_in(&networks, other);
+    program.unless_here(own, other);
     program.guard();
     program.store_port();
     program.asm.place(other);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sys::bpf::{Assembler, AssemblyError, Field, Helper, If, Instruction, Label, Register, Width};
 
-use crate::rules::{Network, Protocol};
+use crate::rules::Protocol;
 
 /// Where the context is kept.
 pub(super) const CONTEXT: Register = Register::R6;
@@ -118,7 +118,9 @@ impl SocketProgram {
     }
 
     fn finish_with(mut self, answer: i32) -> Result<Vec<Instruction>, AssemblyError> {
-        self.asm.answer(answer);
+        if answer != 1 {
+            self.asm.answer(answer);
+        }
         self.asm.place(self.pass);
         self.asm.answer(1);
         self.asm.place(self.no_such_address);
@@ -248,30 +250,34 @@ impl SocketProgram {
         }
     }
 
-    /// Goes on if the address is in one of the networks, else to `other`.
-    pub(super) fn unless_in(&mut self, networks: &[Network], other: Label) {
-        let (v6, found) = (self.asm.label(), self.asm.label());
+    /// Goes on if the address is this machine's loopback, all addresses, which as a destination means the same, or one of `own`; else
+    /// to `other`.
+    pub(super) fn unless_here(&mut self, own: &[IpAddr], other: Label) {
+        let (v6, here) = (self.asm.label(), self.asm.label());
         self.load_address(v6);
-        for network in networks {
-            if let IpAddr::V4(address) = network.address {
-                let next = self.asm.label();
-                self.unless_v4(address, network.prefix, next);
-                self.asm.jump(found);
-                self.asm.place(next);
+        // 0 for 127.0.0.0/8 and for 0.0.0.0, so that there is one jump.
+        self.asm.copy(SCRATCH, ADDRESS);
+        self.asm.shift_right(SCRATCH, 24);
+        self.asm.xor(SCRATCH, 127);
+        self.asm.multiply_register(SCRATCH, ADDRESS);
+        self.asm.jump_if_zero(SCRATCH, If::Equal, here);
+        for address in own {
+            if let IpAddr::V4(address) = address {
+                self.asm.jump_if(ADDRESS, If::Equal, address.to_bits(), here);
             }
         }
         self.asm.jump(other);
         self.asm.place(v6);
-        for network in networks {
-            if let IpAddr::V6(address) = network.address {
-                let next = self.asm.label();
-                self.unless_v6(address, network.prefix, next);
-                self.asm.jump(found);
-                self.asm.place(next);
-            }
+        let v6 = own.iter().filter_map(|own| if let IpAddr::V6(own) = own { Some((*own, 128)) } else { None });
+        // `::` and `::1`
+        for (address, prefix) in std::iter::once((Ipv6Addr::UNSPECIFIED, 127)).chain(v6) {
+            let next = self.asm.label();
+            self.unless_v6(address, prefix, next);
+            self.asm.jump(here);
+            self.asm.place(next);
         }
         self.asm.jump(other);
-        self.asm.place(found);
+        self.asm.place(here);
     }
 
     /// Makes `address` the address of the call and goes on at `then`. An IPv4 socket cannot have an IPv6 one: the call fails.
@@ -303,14 +309,6 @@ pub(super) fn leave_other_namespaces(asm: &mut Assembler, netns: u64, pass: Labe
     asm.set_wide(Register::R1, netns);
     asm.jump_if_register(Register::R0, If::Differs, Register::R1, pass);
 }
-
-/// All of IPv4's and IPv6's ways to say "this machine" or "any address", which as a destination means the same.
-pub(super) const LOOPBACK: [Network; 3] = [
-    Network { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 32 },
-    Network { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
-    // `::` and `::1`
-    Network { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), prefix: 127 },
-];
 
 /// Whether a rule that may name a protocol is about this one.
 pub(super) fn concerns(named: Option<Protocol>, protocol: Protocol) -> bool {

@@ -25,6 +25,7 @@ pub mod opcode {
     /// Compares 64 bits with a register.
     pub const JUMP_IF_REGISTER: u8 = 0x0d;
     pub const LOAD: u8 = 0x61;
+    pub const MULTIPLY: u8 = 0x27;
     pub const NEGATE: u8 = 0x87;
     pub const OR: u8 = 0x47;
     pub const SET: u8 = 0xb7;
@@ -219,6 +220,11 @@ impl Assembler {
         self.push(opcode::ADD | FROM_REGISTER, to, from, 0, 0);
     }
 
+    /// `to *= from`
+    pub fn multiply_register(&mut self, to: Register, from: Register) {
+        self.push(opcode::MULTIPLY | FROM_REGISTER, to, from, 0, 0);
+    }
+
     /// `to = -to`
     pub fn negate(&mut self, to: Register) {
         self.push(opcode::NEGATE, to, Register::R0, 0, 0);
@@ -400,6 +406,10 @@ mod tests {
         asm.store(Width::Double, Register::R10, -8, Register::R7);
         asm.call(Helper::NetnsCookie);
         asm.set_wide(Register::R2, 0x1_0000_0002);
+        asm.xor(Register::R0, -1);
+        asm.xor_register(Register::R0, Register::R2);
+        asm.or_register(Register::R0, Register::R7);
+        asm.multiply_register(Register::R0, Register::R7);
         asm.answer(1);
         let expected = [
             (0xbf, 0x16, 0, 0),
@@ -409,6 +419,10 @@ mod tests {
             (0x85, 0, 0, 122),
             (0x18, 0x02, 0, 2),
             (0, 0, 0, 1),
+            (0xa4, 0, 0, -1),
+            (0xaf, 0x20, 0, 0),
+            (0x4f, 0x70, 0, 0),
+            (0x2f, 0x70, 0, 0),
             (0xb7, 0, 0, 1),
             (0x95, 0, 0, 0),
         ];
