@@ -128,17 +128,16 @@ fn parse_memberships(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The layout if every hierarchy is in its usual place.
+/// The layout if every v1 hierarchy is in its usual place, and there is one.
 fn usual_places(memberships: &[Vec<String>]) -> Result<Option<Layout>, Error> {
     let root = Path::new(CGROUP_ROOT);
     let mut layout = Layout::default();
     for controllers in memberships {
         let Some(first) = controllers.first() else {
             let mount = root.join("unified");
-            if !has_magic(&mount, CGROUP2_SUPER_MAGIC) {
-                return Ok(None);
+            if has_magic(&mount, CGROUP2_SUPER_MAGIC) {
+                layout.unified = Some(Unified::at(mount)?);
             }
-            layout.unified = Some(Unified::at(mount)?);
             continue;
         };
         let names = controllers.join(",");
@@ -152,7 +151,9 @@ fn usual_places(memberships: &[Vec<String>]) -> Result<Option<Layout>, Error> {
         };
         layout.v1.push(Hierarchy { controllers: controllers.clone(), mount });
     }
-    Ok(Some(layout))
+    // Beside v1 hierarchies the unified one is not searched for: it has few controllers to offer, and in a container that was
+    // given the others it is mounted nowhere.
+    Ok((!layout.v1.is_empty()).then_some(layout))
 }
 
 /// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).

@@ -69,11 +69,8 @@ impl Cache {
         if !is_ours(&stat, FileType::RegularFile) || program > MAX_INSTRUCTIONS * Instruction::SIZE {
             return None;
         }
-        let mut bytes = Vec::with_capacity(size);
-        File::from(file).take(stat.st_size as u64).read_to_end(&mut bytes).ok()?;
-        if bytes.len() != size {
-            return None;
-        }
+        let mut bytes = vec![0; size];
+        File::from(file).read_exact(&mut bytes).ok()?;
         let program = bytes.split_off(HEADER + text.len());
         if bytes.get(HEADER..)? != text.as_bytes() || program.is_empty() || program.len() % Instruction::SIZE != 0 {
             return None;
