@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/mount.h>
@@ -77,8 +78,60 @@ static const char *const limits[][2] = {
 };
 
 static const char *const devices[] = {
-	"c 1:5 rwm", "c 1:3 rwm", "c 1:9 rwm", "c 1:8 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 1:7 rwm", "c 5:2 rwm", "c 136:* rwm", "c *:* m", "b *:* m",
+	"c 1:5 rwm", "c 1:3 rwm", "c 1:9 rwm", "c 1:8 rwm", "c 5:0 rwm", "c 5:1 rwm", "c 1:7 rwm", "c 5:2 rwm", "c 10:200 rwm", "c 136:* rwm",
+	"c *:* m", "b *:* m",
 };
+
+static const struct { int major, minor; } allowed[] = {
+	{ 1, 5 }, { 1, 3 }, { 1, 9 }, { 1, 8 }, { 5, 0 }, { 5, 1 }, { 1, 7 }, { 5, 2 }, { 10, 200 }, { 136, -1 },
+};
+
+static struct bpf_insn instruction(int code, int to, int from, int offset, int value)
+{
+	return (struct bpf_insn){ .code = code, .dst_reg = to, .src_reg = from, .off = offset, .imm = value };
+}
+
+static void answer(struct bpf_insn *program, size_t *length, int value)
+{
+	program[(*length)++] = instruction(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, value);
+	program[(*length)++] = instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
+/* The rules for devices of version 2: any node may be made, these character devices be used. */
+static void filter_devices(const char *cgroup)
+{
+	struct bpf_insn program[128];
+	size_t length = 0;
+	for (int field = 0; field < 3; field++)
+		program[length++] = instruction(BPF_LDX | BPF_MEM | BPF_W, 2 + field, 1, 4 * field, 0);
+	/* The kind of access is in the upper half of the first word. */
+	program[length++] = instruction(BPF_ALU64 | BPF_MOV | BPF_X, 5, 2, 0, 0);
+	program[length++] = instruction(BPF_ALU64 | BPF_RSH | BPF_K, 5, 0, 0, 16);
+	program[length++] = instruction(BPF_JMP | BPF_JNE | BPF_K, 5, 0, 2, BPF_DEVCG_ACC_MKNOD);
+	answer(program, &length, 1);
+	program[length++] = instruction(BPF_ALU64 | BPF_AND | BPF_K, 2, 0, 0, 0xffff);
+	program[length++] = instruction(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, 2, BPF_DEVCG_DEV_CHAR);
+	answer(program, &length, 0);
+	for (size_t i = 0; i < COUNT(allowed); i++) {
+		int any = allowed[i].minor < 0;
+		program[length++] = instruction(BPF_JMP | BPF_JNE | BPF_K, 3, 0, any ? 2 : 3, allowed[i].major);
+		if (!any)
+			program[length++] = instruction(BPF_JMP | BPF_JNE | BPF_K, 4, 0, 2, allowed[i].minor);
+		answer(program, &length, 1);
+	}
+	answer(program, &length, 0);
+	union bpf_attr load = {
+		.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE, .insns = (uintptr_t)program, .insn_cnt = length, .license = (uintptr_t)"Apache-2.0",
+	};
+	int loaded = syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+	must(loaded, "program for devices");
+	int folder = open(cgroup, O_RDONLY | O_DIRECTORY);
+	must(folder, cgroup);
+	union bpf_attr attach = { .target_fd = folder, .attach_bpf_fd = loaded, .attach_type = BPF_CGROUP_DEVICE, .attach_flags = BPF_F_ALLOW_MULTI };
+	must(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach), "program for devices");
+	close(folder);
+	close(loaded);
+}
 
 /* The controller is told from the name of the hierarchy's folder. */
 static int has(const char *cgroup, const char *controller)
@@ -123,6 +176,8 @@ static void make_cgroup(const char *cgroup, int v2, const char *memory)
 			must(write(fd, devices[i], strlen(devices[i])), "devices.allow");
 		close(fd);
 	}
+	if (v2)
+		filter_devices(cgroup);
 }
 
 /* Before the cgroup is made: its parent tells. */

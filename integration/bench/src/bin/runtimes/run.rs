@@ -46,9 +46,14 @@ pub fn section(contest: &Contest<'_>) -> Result<Section> {
     // The first warms the caches and is not kept.
     for contender in &contest.contenders {
         one_round(contender, &bundles, &mut Samples::default());
+        stage.end_all();
     }
     let mut samples: Vec<Samples> = contest.contenders.iter().map(|_| Samples::default()).collect();
-    contest.interleaved(|at, contender| one_round(contender, &bundles, &mut samples[at]));
+    contest.interleaved(|at, contender| {
+        one_round(contender, &bundles, &mut samples[at]);
+        // What one has left that does not work here is in the way of the next.
+        stage.end_all();
+    });
     let costs: Vec<Costs> = contest.contenders.iter().map(|one| costs(contest, one, &bundles.run[0])).collect();
     let mut text = format!("{}\n", overview(contest, &samples, &costs));
     for (contender, samples) in contest.contenders.iter().zip(&samples) {
@@ -109,6 +114,7 @@ fn costs(contest: &Contest<'_>, contender: &Contender, bundle: &Bundle) -> Costs
     if let (true, Some(remove)) = (counts.is_empty(), contender.remove(bundle)) {
         let _ = measure::wall(&remove);
     }
+    contest.stage.end_all();
     let size = command.first().and_then(|program| fs::metadata(program).ok()).map(|metadata| metadata.len());
     Costs {
         peak_rss: peak_rss.pop().map_or(f64::NAN, |kib| kib as f64),

@@ -162,8 +162,17 @@ impl<'a> Stage<'a> {
         Ok(bundle)
     }
 
-    /// Ends all containers there are, without asking a runtime, and removes their cgroups and bundles.
+    /// As [`Stage::end_all`], and removes the bundles.
     pub fn clear(&self) -> Result<()> {
+        self.end_all();
+        match fs::remove_dir_all(self.folder.join("bundles")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends all containers there are, without asking a runtime, and removes their cgroups.
+    pub fn end_all(&self) {
         integration::wait::eventually(std::time::Duration::from_secs(300), "all containers to be gone", || {
             let members = leftover::members(&self.ground.cgroup);
             let alive: Vec<i32> = members.into_iter().filter(|&pid| host::is_alive(pid)).collect();
@@ -177,10 +186,6 @@ impl<'a> Stage<'a> {
             for child in leftover::tree(&parent).iter().filter(|child| **child != parent) {
                 let _ = fs::remove_dir(child);
             }
-        }
-        match fs::remove_dir_all(self.folder.join("bundles")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
         }
     }
 }
