@@ -33,7 +33,7 @@ pub(crate) fn read_document(what: &'static str, path: &Path) -> Result<Vec<u8>, 
     }
     // One byte more than allowed, so that the reader can tell what is too large.
     let limit = spec::MAX_SIZE + 1;
-    let mut bytes = vec![0; usize::try_from(stat.st_size).unwrap_or(0).max(4095).min(spec::MAX_SIZE) + 1];
+    let mut bytes = vec![0; usize::try_from(stat.st_size).unwrap_or(0).min(spec::MAX_SIZE) + 1];
     let mut length = 0;
     loop {
         let rest = bytes.get_mut(length..).unwrap_or_default();
@@ -42,7 +42,7 @@ pub(crate) fn read_document(what: &'static str, path: &Path) -> Result<Vec<u8>, 
         if length < bytes.len() || bytes.len() == limit {
             break;
         }
-        bytes.resize((2 * length).min(limit), 0);
+        bytes.resize((length + 4096).min(limit), 0);
     }
     bytes.truncate(length);
     Ok(bytes)
