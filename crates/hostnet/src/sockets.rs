@@ -71,7 +71,7 @@ pub fn sockets(port: Option<u16>) -> Result<Vec<Socket>, Errno> {
         Some(_) => (LISTEN | BOUND_INACTIVE, CLOSE | ESTABLISHED),
         None => (LISTEN, CLOSE),
     };
-    let mut found = Vec::new();
+    let mut found: Vec<Socket> = Vec::new();
     for (protocol, states) in [(Protocol::Tcp, tcp), (Protocol::Udp, udp)] {
         for family in [AF_INET, AF_INET6] {
             let body = request(protocol, family, states, port.unwrap_or(0));
@@ -83,11 +83,13 @@ pub fn sockets(port: Option<u16>) -> Result<Vec<Socket>, Errno> {
             }
         }
     }
-    found.sort_unstable_by_key(|socket: &Socket| (socket.protocol, socket.address.port(), socket.address.ip()));
+    // Of TCP sockets that are only bound, the kernel lists those of every port.
+    found.retain(|socket| port.is_none_or(|port| socket.address.port() == port));
+    found.sort_unstable_by_key(|socket| (socket.protocol, socket.address.port(), socket.address.ip()));
     Ok(found)
 }
 
-/// struct inet_diag_req_v2. A source port in it filters in the kernel, 0 is any.
+/// struct inet_diag_req_v2. A source port in it filters in the kernel, for most states; 0 is any.
 fn request(protocol: Protocol, family: u8, states: u32, port: u16) -> [u8; REQUEST] {
     let mut body = [0; REQUEST];
     body[0] = family;
@@ -182,5 +184,20 @@ mod tests {
             assert!(by_port.iter().all(|socket| socket.address.port() == address.port()));
             assert!(by_port[0].cgroup.is_some() && by_port[0].inode != 0);
         }
+    }
+
+    #[test]
+    fn a_socket_that_does_not_listen_is_listed_for_its_own_port_alone() {
+        use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let bound = || {
+            let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            bind(&socket, &any).unwrap();
+            let address = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
+            (socket, address)
+        };
+        let ((_one, address), (_another, other)) = (bound(), bound());
+        let listed: Vec<_> = sockets(Some(address.port())).unwrap().iter().map(|socket| socket.address).collect();
+        assert!(!listed.contains(&other), "{listed:?}");
     }
 }
