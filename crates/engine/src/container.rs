@@ -10,7 +10,7 @@ use resctrl::ResctrlRecord;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use spec::{Spec, State, Status};
-use state::{CONFIG, ContainerId, Entry, JOURNAL, Locked, Record, StateRoot};
+use state::{CONFIG, ContainerId, Entry, JOURNAL, Locked, Part, Record, StateRoot};
 
 use crate::{Error, Runtime, socket};
 
@@ -68,9 +68,9 @@ impl Container {
             let id = record.id.to_string();
             move |error| Error::Other(format!("record of container {id:?}: {part}: {error}"))
         };
-        let cgroup = serde_json::from_value(record.cgroup.clone()).map_err(damaged("cgroup"))?;
-        let resctrl = record.resctrl.clone().map(serde_json::from_value).transpose().map_err(damaged("resctrl"))?;
-        let network = record.network.clone().map(serde_json::from_value).transpose().map_err(damaged("network"))?;
+        let cgroup = record.cgroup.read().map_err(damaged("cgroup"))?;
+        let resctrl = record.resctrl.as_ref().map(Part::read).transpose().map_err(damaged("resctrl"))?;
+        let network = record.network.as_ref().map(Part::read).transpose().map_err(damaged("network"))?;
         let init = match &record.init {
             Some(init) => init.alive()?,
             None => None,

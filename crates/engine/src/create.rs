@@ -12,7 +12,7 @@ use resctrl::ResctrlRecord;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use spec::{Linux, NamespaceType, Refusal, Spec, State, Status, token};
-use state::{CONFIG, ContainerId, InitProcess, Locked, RECORD_VERSION, Record, StateRoot, Undo};
+use state::{CONFIG, ContainerId, InitProcess, Locked, Part, RECORD_VERSION, Record, StateRoot, Undo};
 use trace::{Kind, Trace};
 
 use crate::container::{Container, state_of};
@@ -288,9 +288,9 @@ impl Request<'_> {
             owner: rustix::process::geteuid().as_raw(),
             annotations: self.spec.annotations.clone(),
             init: Some(init),
-            cgroup: to_value(cgroup)?,
-            resctrl: resctrl.map(to_value).transpose()?,
-            network: network.map(to_value).transpose()?,
+            cgroup: part(cgroup)?,
+            resctrl: resctrl.map(part).transpose()?,
+            network: network.map(part).transpose()?,
             keyring: self.plan.process.confine.keyring.clone(),
         })
     }
@@ -308,8 +308,8 @@ impl Request<'_> {
     }
 }
 
-fn to_value(part: &impl Serialize) -> Result<serde_json::Value, Error> {
-    serde_json::to_value(part).map_err(|error| Error::Other(format!("the record of the container: {error}")))
+fn part(of: &impl Serialize) -> Result<Part, Error> {
+    Part::of(of).map_err(|error| Error::Other(format!("the record of the container: {error}")))
 }
 
 /// A namespace that is joined may turn out to be the runtime's own. What the configuration would change in it is the host's:
@@ -356,7 +356,7 @@ pub(crate) fn make_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Lock
     if cgroup.dirs.is_empty() {
         return Ok(cgroup);
     }
-    entry.journal([Undo::Cgroup(to_value(&cgroup)?)])?;
+    entry.journal([Undo::Cgroup(part(&cgroup)?)])?;
     if cgroup.unit.is_none() {
         request.plan.cgroup.create(&cgroup, trace)?;
         delegate(request, &cgroup)?;

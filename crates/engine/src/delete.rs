@@ -145,7 +145,7 @@ fn remove_cgroup(cgroup: &CgroupRecord) -> Result<(), Error> {
 fn undo_one(undo: &Undo) -> Result<(), Error> {
     match undo {
         Undo::Cgroup(cgroup) => {
-            let cgroup = serde_json::from_value(cgroup.clone()).map_err(|error| state::Error::Damaged {
+            let cgroup = cgroup.read().map_err(|error| state::Error::Damaged {
                 path: "journal".into(),
                 problem: format!("no cgroup: {error}"),
             })?;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub enum Undo {
     /// A cgroup, as the cgroups crate describes it; opaque here, like [`crate::Record::cgroup`]. Kill what is in it, and
     /// remove it.
-    Cgroup(serde_json::Value),
+    Cgroup(crate::Part),
     /// A mount in the host's mount namespace: unmount it.
     Mount {
         /// Absolute path of the mount point.
@@ -65,7 +65,10 @@ mod tests {
     use crate::InitProcess;
 
     fn two() -> [Undo; 2] {
-        [Undo::Cgroup("/sys/fs/cgroup/x".into()), Undo::Process(InitProcess { pid: 7, start_time: 9 })]
+        [
+            Undo::Cgroup(crate::Part::of(&"/sys/fs/cgroup/x").unwrap()),
+            Undo::Process(InitProcess { pid: 7, start_time: 9 }),
+        ]
     }
 
     #[test]

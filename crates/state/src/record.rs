@@ -1,6 +1,6 @@
 //! The record: what later commands must know about a container and cannot find out from the kernel.
 
-use crate::{ContainerId, InitProcess};
+use crate::{ContainerId, InitProcess, Part};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,13 +31,13 @@ pub struct Record {
     /// The init process, once there is one.
     pub init: Option<InitProcess>,
     /// What the cgroups crate wrote down about the container's cgroup. Opaque here.
-    pub cgroup: serde_json::Value,
+    pub cgroup: Part,
     /// What the resctrl crate wrote down about the container's groups, if it has any. Opaque here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resctrl: Option<serde_json::Value>,
+    pub resctrl: Option<Part>,
     /// What the hostnet crate wrote down, of a container in the host's network. Opaque here.
     #[serde(default)]
-    pub network: Option<serde_json::Value>,
+    pub network: Option<Part>,
     /// The name of the container's session keyring; without one it shares its creator's.
     #[serde(default)]
     pub keyring: Option<String>,

@@ -21,7 +21,7 @@ fn a_container_is_read_back_as_written() {
     assert_eq!(entry.record().unwrap().unwrap().annotations["a"], "b");
     assert_eq!(entry.read(CONFIG).unwrap().unwrap(), b"{}");
     assert_eq!(entry.read("filter").unwrap(), None);
-    assert_eq!(entry.undos().unwrap()[0].as_ref().unwrap(), &Undo::Cgroup("/cgroup".into()));
+    assert_eq!(entry.undos().unwrap()[0].as_ref().unwrap(), &Undo::Cgroup(state::Part::of(&"/cgroup").unwrap()));
     entry.lock(SOON).unwrap().remove().unwrap();
     assert!(names(root.path()).is_empty());
 }

@@ -5,7 +5,7 @@ mod scratch;
 
 use rustix::mount::{MountFlags, mount_remount};
 use scratch::{SOON, Scratch, again, id, make, names};
-use state::{CONFIG, Error, Undo};
+use state::{CONFIG, Error, Part, Undo};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Child;
 use std::time::Duration;
@@ -17,6 +17,10 @@ fn start(scenario: &str, scratch: &Scratch) -> Child {
     let word = lines.any(|line| line.unwrap().contains("ready"));
     assert!(word, "the child did not come to the point where it is killed");
     child
+}
+
+fn cgroup(path: &str) -> Undo {
+    Undo::Cgroup(Part::of(&path).unwrap())
 }
 
 fn kill(mut child: Child) {
@@ -41,7 +45,7 @@ fn child() {
         }
         "journaled" => {
             let mut locked = root.begin(&id("c")).unwrap();
-            locked.journal(&[Undo::Cgroup("/one".into())]).unwrap();
+            locked.journal(&[cgroup("/one")]).unwrap();
             locked
                 .journal(&[Undo::Mount { path: "/two".into(), over: 1 }, Undo::File { path: "/three".into() }])
                 .unwrap();
@@ -81,7 +85,7 @@ fn killed_between_the_journal_and_the_record() {
     assert!(locked.record().unwrap().is_none());
     let undos: Vec<Undo> = locked.undos().unwrap().into_iter().map(Result::unwrap).collect();
     let [two, three] = ["/two", "/three"].map(std::path::PathBuf::from);
-    assert_eq!(undos, [Undo::File { path: three }, Undo::Mount { path: two, over: 1 }, Undo::Cgroup("/one".into())]);
+    assert_eq!(undos, [Undo::File { path: three }, Undo::Mount { path: two, over: 1 }, cgroup("/one")]);
     locked.remove().unwrap();
     assert!(scratch.names().is_empty());
 }
@@ -115,8 +119,8 @@ fn a_full_file_system_is_named_and_nothing_is_left() {
     let root = scratch.root();
     let mut locked = root.begin(&id("c")).unwrap();
     locked.write(CONFIG, b"old").unwrap();
-    locked.journal(&[Undo::Cgroup("/one".into())]).unwrap();
-    let long = Undo::Cgroup("/x".repeat(40_000).into());
+    locked.journal(&[cgroup("/one")]).unwrap();
+    let long = cgroup(&"/x".repeat(40_000));
     for error in [
         locked.write(CONFIG, &[b'x'; 70_000]).unwrap_err(),
         locked.draft(&state::Record { created: "x".repeat(70_000), ..scratch::record("c") }).unwrap_err(),
@@ -138,7 +142,7 @@ fn a_file_system_without_inodes_is_named_and_nothing_is_left() {
     let Some(scratch) = Scratch::tmpfs("nr_inodes=2") else { return };
     let root = scratch.root();
     let mut locked = root.begin(&id("one")).unwrap();
-    let error = locked.journal(&[Undo::Cgroup("/one".into())]).unwrap_err().to_string();
+    let error = locked.journal(&[cgroup("/one")]).unwrap_err().to_string();
     assert!(error.contains("no space left"), "{error}");
     let error = root.begin(&id("two")).unwrap_err().to_string();
     assert!(error.contains("no space left"), "{error}");

@@ -92,7 +92,7 @@ pub fn record(name: &str) -> Record {
         owner: 0,
         annotations: [("a".into(), "b".into())].into(),
         init: Some(InitProcess { pid: 4_000_000, start_time: 1 }),
-        cgroup: serde_json::json!({"dirs": []}),
+        cgroup: state::Part::of(&serde_json::json!({"dirs": []})).unwrap(),
         resctrl: None,
         network: None,
         keyring: None,
@@ -102,7 +102,7 @@ pub fn record(name: &str) -> Record {
 /// Makes a complete container.
 pub fn make(root: &StateRoot, name: &str) {
     let mut locked = root.begin(&id(name)).unwrap();
-    locked.journal(&[state::Undo::Cgroup("/cgroup".into())]).unwrap();
+    locked.journal(&[state::Undo::Cgroup(state::Part::of(&"/cgroup").unwrap())]).unwrap();
     locked.write(state::CONFIG, b"{}").unwrap();
     locked.draft(&record(name)).unwrap();
     locked.commit().unwrap();
