@@ -79,7 +79,8 @@ impl Containerd {
         *process = start(&self.folder, WITHOUT_CRI);
     }
 
-    fn task(&self) -> Task<'_> {
+    /// The name of a task that is still to be made, by whatever call.
+    pub fn task(&self) -> Task<'_> {
         Task { containerd: self, name: format!("task-{}", NAMES.fetch_add(1, Ordering::Relaxed)) }
     }
 

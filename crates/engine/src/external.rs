@@ -2,7 +2,7 @@
 //! namespaces that were joined, and the files and pipes of standard input and output.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Component, Path, PathBuf};
 
 use cgroups::{CgroupRecord, Version};
@@ -173,11 +173,14 @@ pub(crate) fn name_namespaces(options: &mut Options, spec: &Spec, pid: i32) -> R
     Ok(())
 }
 
-/// The descriptors that CRIU inherits: our standard streams, and the namespaces that were joined.
-pub(crate) fn inherited(joined: &[Joined]) -> Vec<BorrowedFd<'_>> {
+/// The descriptors that CRIU inherits: our standard streams, /dev/null, and the namespaces that were joined.
+pub(crate) fn inherited<'a>(null: BorrowedFd<'a>, joined: &'a [Joined]) -> Vec<BorrowedFd<'a>> {
     let external = joined.iter().filter(|joined| !joined.own && external_key(joined.kind).is_some());
-    own_streams().into_iter().chain(external.map(|joined| joined.fd.as_fd())).collect()
+    own_streams().into_iter().chain([null]).chain(external.map(|joined| joined.fd.as_fd())).collect()
 }
+
+/// Where [`inherited`] has /dev/null.
+const NULL: RawFd = criu::FIRST_INHERITED + 3;
 
 /// Our standard input, output and error.
 pub(crate) fn own_streams() -> [BorrowedFd<'static>; 3] {
@@ -186,7 +189,7 @@ pub(crate) fn own_streams() -> [BorrowedFd<'static>; 3] {
 
 /// Lets a restore join the namespaces anew, some by what [`inherited`] lists.
 pub(crate) fn hand_namespaces(options: &mut Options, joined: &[Joined]) -> Result<(), Error> {
-    let mut fds = criu::FIRST_INHERITED + 3..;
+    let mut fds = NULL + 1..;
     for namespace in joined.iter().filter(|joined| !joined.own) {
         if let Some(key) = external_key(namespace.kind) {
             options.inherit_fd(key.as_bytes(), fds.next().unwrap_or_default());
@@ -261,9 +264,13 @@ pub(crate) fn hand_streams(options: &mut Options, descriptors: &Path) -> Result<
     let document = bundle::read_document("images", descriptors)?;
     let streams: Vec<String> = serde_json::from_slice(&document)
         .map_err(|error| Error::Other(format!("images {}: {error}", descriptors.display())))?;
-    for (fd, name) in (criu::FIRST_INHERITED..).zip(streams.iter().take(3)) {
-        if name.starts_with("pipe:[") || name.starts_with("file[") {
+    for ((fd, name), own) in (criu::FIRST_INHERITED..).zip(&streams).zip(own_streams()) {
+        if name.starts_with("pipe:[") {
             options.inherit_fd(name.as_bytes(), fd);
+        } else if name.starts_with("file[") {
+            // CRIU goes to a place in it, which a pipe does not have: what was /dev/null stays that.
+            let seekable = rustix::fs::tell(own).is_ok();
+            options.inherit_fd(name.as_bytes(), if seekable { fd } else { NULL });
         }
     }
     Ok(())

@@ -192,7 +192,7 @@ fn message(
 fn start_aside(request: &Request<'_>, options: &CriuOptions) -> Result<(Criu, Images), Error> {
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(Error::call("/dev/null"))?;
-    let inherited = external::inherited(&request.joined);
+    let inherited = external::inherited(null.as_fd(), &request.joined);
     let keyring = request.plan.process.confine.keyring.clone();
     let start = || {
         own_mounts(&request.rootfs).map_err(Error::call("mounts for criu"))?;
