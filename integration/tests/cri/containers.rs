@@ -26,6 +26,9 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(mounts),
         scene!(a_mount_read_only_to_its_depth).skip_if(pods::containerd_is_1(), "containerd is older than 2"),
         scene!(a_device),
+        scene!(a_checkpoint_is_an_archive)
+            .skip_if(pods::containerd_is_1(), "containerd is older than 2")
+            .skip_if(!host::has_working_criu(), "no criu in PATH that passes its own check"),
         scene!(limits_and_their_update).needs_controllers(&["memory", "cpu", "cpuset"]),
         scene!(statistics).needs_controllers(&["memory"]),
     ]
@@ -178,6 +181,15 @@ fn a_device(stage: &Stage) {
     let device = json!({ "containerPath": "/dev/own", "hostPath": "/dev/zero", "permissions": "rw" });
     let container = pod.start(&json!({ "devices": [device] }), &["sleep", "1000"]);
     assert_eq!(container.exec(&["sh", "-c", "head -c 3 /dev/own | wc -c"]).ok().text(), "3");
+}
+
+fn a_checkpoint_is_an_archive(stage: &Stage) {
+    let pod = stage.cri.pod(&json!({}));
+    let container = pod.start(&json!({}), &["sh", "-c", "while :; do sleep 1000; done"]);
+    let archive = stage.cri.folder.join("checkpoint.tar");
+    container.call("CheckpointContainer", &json!({ "location": archive, "timeout": 60 }));
+    command::run(Command::new("tar").arg("-tf").arg(&archive)).ok().says("checkpoint/inventory.img");
+    assert_eq!(container.exec(&["echo", "on"]).ok().text(), "on");
 }
 
 fn limits_and_their_update(stage: &Stage) {

@@ -18,20 +18,12 @@ pub fn scenes() -> Vec<Scene<Stage>> {
     let scenes = vec![
         scene!(slirp4netns_publishes_a_port).skip_if(without("slirp4netns"), "slirp4netns is not installed"),
         scene!(pasta_publishes_a_port)
-            .skip_if(older_than(5) || without("pasta"), "Podman is older than 5, or has no pasta"),
+            .skip_if(host::major("podman") < 5 || without("pasta"), "Podman is older than 5, or has no pasta"),
         scene!(bridge_knows_names)
             .skip_if(without("slirp4netns") && without("pasta"), "neither slirp4netns nor pasta is installed"),
         scene!(hosts_network_is_shared),
     ];
     scenes.into_iter().map(|scene| scene.skip_if(unmapped, "the package uidmap is not installed")).collect()
-}
-
-fn older_than(major: u32) -> bool {
-    host::version("podman")
-        .split('.')
-        .next()
-        .and_then(|number| number.parse().ok())
-        .is_none_or(|found: u32| found < major)
 }
 
 /// The user's folder, with all that Podman keeps for it.

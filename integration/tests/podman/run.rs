@@ -22,6 +22,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(network_of_another),
         scene!(annotations_reach_the_runtime),
         scene!(memory_limit).needs_controllers(&["memory"]),
+        scene!(cgroup_without_the_monitor),
         scene!(no_cgroup).peer_cannot("only crun has this mode"),
     ]
 }
@@ -113,6 +114,17 @@ fn memory_limit(stage: &Stage) {
     assert_eq!(limit(), "67108864");
     container.verb(&["update", "-m", "32m", "--memory-swap", "32m"]).ok();
     assert_eq!(limit(), "33554432");
+}
+
+fn cgroup_without_the_monitor(stage: &Stage) {
+    let container = stage.podman.start(&["--network", "none", "--cgroups", "no-conmon"], &["sleep", "1000"]);
+    let pid = container.pid();
+    let cgroups = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let monitor = cgroups(&host::status_field(pid, "PPid").unwrap());
+    assert!(
+        cgroups(&pid.to_string()).contains(&stage.ground.cgroup) && !monitor.contains(&stage.ground.cgroup),
+        "{monitor}"
+    );
 }
 
 fn no_cgroup(stage: &Stage) {
