@@ -332,7 +332,8 @@ fn refuse_own_namespaces(spec: &Spec, joined: &[Joined]) -> Result<(), Refusal> 
     let linux = spec.linux.iter();
     for key in linux.clone().flat_map(|linux| linux.sysctl.keys()) {
         let kind = spec::sysctl::file(key).and_then(|file| spec::sysctl::namespace(&file));
-        if let Some(kind) = kind.filter(|kind| own(*kind)) {
+        // Those of the network are refused with what host networking says of them.
+        if let Some(kind) = kind.filter(|kind| own(*kind) && *kind != NamespaceType::Network) {
             return refuse(format!("/linux/sysctl/{}", token(key)), kind);
         }
     }

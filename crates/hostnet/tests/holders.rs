@@ -7,14 +7,17 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use hostnet::{Holder, Holders, Protocol, sockets};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Set for the process that the tests look at, which is this program once more.
 const SERVE: &str = "HOSTNET_TEST_SERVE";
+/// Set for one that asks who holds this port.
+const ASK: &str = "HOSTNET_TEST_ASK";
 
 const ID: &str = "3d3718e30a4e5b6c7d8e9f00112233445566778899aabbccddeeff0011223344";
 
@@ -119,6 +122,37 @@ fn a_socket_leads_to_its_container_and_process() {
     assert!(holder.to_string().starts_with("container 3d3718e30a4e, process "), "{holder}");
     let known = HashMap::from([(cgroup.0.clone(), "web1".to_owned())]);
     assert_eq!(id_of(&server.holder(known)), Some("web1"));
+}
+
+/// What takes time is counted, as times depend on the machine.
+#[test]
+fn among_ten_thousand_sockets_few_files_are_opened() {
+    if let Ok(port) = std::env::var(ASK) {
+        let [socket] = &sockets(Some(port.parse().unwrap())).unwrap()[..] else { panic!("more than the server") };
+        return assert_eq!(id_of(&Holders::new(unified().as_deref(), HashMap::new()).of(socket)), Some(ID));
+    }
+    let Some(unified) = writable(unified()) else { return };
+    if !Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) {
+        return eprintln!("skipped: strace is not installed");
+    }
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    // No container's, and at one port, as the other tests look for their own; with its place at 127.0.0.1 nobody gets it there.
+    let first = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = first.local_addr().unwrap().port();
+    let address = |n: u32| Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + n);
+    let others: Vec<_> = (0..10_000).map_while(|n| TcpListener::bind((address(n), port)).ok()).collect();
+    assert!(others.len() >= 1_000, "{} sockets", others.len());
+    let cgroup = Cgroup::make(&unified, "many");
+    let server = Server::start(Some(&cgroup));
+    let mut asking = Command::new("strace");
+    asking.args(["-f", "-qq", "-e", "trace=openat,readlinkat,recvmsg,recvfrom"]).arg(std::env::current_exe().unwrap());
+    asking.args(["--exact", "among_ten_thousand_sockets_few_files_are_opened"]).env(ASK, server.port.to_string());
+    let output = asking.output().unwrap();
+    let calls = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{calls}");
+    // With those of the loader and the test itself.
+    assert!(calls.lines().count() < 100, "{calls}");
 }
 
 #[test]
