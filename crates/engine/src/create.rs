@@ -67,6 +67,8 @@ pub(crate) struct Created {
     /// Without its init, which is `launch`'s.
     pub(crate) container: Container,
     pub(crate) launch: Launch,
+    /// Whose watcher is still to be started.
+    pub(crate) unwatched: Option<Attached>,
 }
 
 /// What is known before anything is made.
@@ -109,7 +111,7 @@ impl Runtime {
             .map_err(Error::call("a descriptor in reserve (raise RLIMIT_NOFILE)"))?;
         let mut entry = self.trace.step("claim of the id", || StateRoot::open(&self.root)?.begin(&request.id))?;
         match self.make(request, &mut entry, console, go) {
-            Ok((container, launch)) => Ok(Created { entry, container, launch }),
+            Ok((container, launch, unwatched)) => Ok(Created { entry, container, launch, unwatched }),
             Err(error) => {
                 drop(reserve);
                 delete::undo_create(
@@ -192,7 +194,7 @@ impl Runtime {
         entry: &mut Locked,
         console: Option<OwnedFd>,
         go: Go,
-    ) -> Result<(Container, Launch), Error> {
+    ) -> Result<(Container, Launch, Option<Attached>), Error> {
         let trace = &self.trace;
         journal_root(request, entry)?;
         let resctrl = trace.step("resctrl", || make_resctrl(request, entry))?;
@@ -207,7 +209,7 @@ impl Runtime {
         trace.step("systemd's unit", || enter_unit(trace, request, &cgroup, &launch))?;
         // The cgroup is there, also where systemd makes it, and nothing of the container's has run, its hooks included.
         let attach = || request.network.as_ref().map(|network| network.attach(&cgroup)).transpose();
-        let network = trace.step("programs of the host's network (BPF)", attach)?;
+        let mut network = trace.step("programs of the host's network (BPF)", attach)?;
         if let Some(resctrl) = &resctrl {
             resctrl.join(launch.pid)?;
         }
@@ -216,10 +218,6 @@ impl Runtime {
         let record =
             request.record(&cgroup, resctrl.as_ref(), network.as_ref().map(|network| &network.record), init)?;
         trace.step("draft of the record", || entry.draft(&record))?;
-        let terminal = request.plan.terminal.is_some();
-        let watch = |network: &Attached| trace.step("watcher", || network.watch(launch.pidfd.as_fd(), terminal, self));
-        // While init is at work; a terminal is there only when it is ready.
-        network.iter().filter(|_| !terminal).for_each(watch);
         run_hooks(trace, request, &record, &launch, &mut init_hooks)?;
         if let Err(error) = trace.span(Kind::Wait, "wait for init: ready", || launch.wait_gate(GATE_READY)) {
             return Err(match init_hooks {
@@ -227,19 +225,24 @@ impl Runtime {
                 None => error,
             });
         }
-        network.iter().filter(|_| terminal).for_each(watch);
+        if request.plan.terminal.is_some() {
+            // Its terminal is there now, and only now surely init's own.
+            network.iter_mut().for_each(|network| network.watch(launch.pidfd.as_fd(), true, self));
+        }
         launch.confine(&request.plan.process.confine)?;
         // There before init is released: from here on a runtime that is killed leaves a container, and until here init
         // ends by itself when its runtime does.
         trace.step("record", || entry.commit())?;
         if go == Go::AtStart {
             launch.open_gate()?;
+            // While init goes on.
+            network.iter_mut().for_each(|network| network.watch(launch.pidfd.as_fd(), false, self));
         }
         let (pid_file, pidfd_socket) = (request.options.pid_file.as_deref(), request.options.pidfd_socket.as_deref());
         trace.step("pid file", || hand_out(pid_file, pidfd_socket, &launch))?;
         launch.keep();
-        let network = network.map(|network| network.record);
-        Ok((Container { record, cgroup, resctrl, network, init: None }, launch))
+        let net_record = network.as_ref().map(|network| network.record.clone());
+        Ok((Container { record, cgroup, resctrl, network: net_record, init: None }, launch, network))
     }
 
     /// Writes init's program and makes the process that runs it.

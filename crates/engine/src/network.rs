@@ -141,11 +141,12 @@ impl HostNetwork {
 }
 
 impl Attached {
-    /// Starts the watcher of a container whose standard error is there, if its attempts to bind a port are to be explained. Without one the
-    /// container is as good as ever.
-    pub(crate) fn watch(&self, init: BorrowedFd<'_>, terminal: bool, runtime: &Runtime) {
-        let Some(attempts) = &self.attempts else { return };
-        if let Err(error) = watcher::start(attempts, init, terminal, runtime) {
+    /// Starts the watcher of a container whose standard error is there, if its attempts to bind a port are to be explained and it has none
+    /// yet. Without one the container is as good as ever.
+    pub(crate) fn watch(&mut self, init: BorrowedFd<'_>, terminal: bool, runtime: &Runtime) {
+        let Some(attempts) = self.attempts.take() else { return };
+        let start = || watcher::start(&attempts, init, terminal, runtime);
+        if let Err(error) = runtime.trace.step("watcher", start) {
             log::warn!("without diagnosis of ports: {error}");
         }
     }

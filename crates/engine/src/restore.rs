@@ -148,9 +148,9 @@ impl Revival<'_> {
             self.entry.journal([Undo::Process(init)])?;
         }
         let pidfd = launch::pidfd_of(pid.unsigned_abs()).map_err(Error::call("the container's init"))?;
-        let network = self.request.network.as_ref().map(|network| network.attach(&self.cgroup)).transpose()?;
+        let mut network = self.request.network.as_ref().map(|network| network.attach(&self.cgroup)).transpose()?;
         let terminal = self.request.plan.terminal.is_some();
-        network.iter().for_each(|network| network.watch(pidfd.as_fd(), terminal, self.runtime));
+        network.iter_mut().for_each(|network| network.watch(pidfd.as_fd(), terminal, self.runtime));
         let network = network.map(|network| network.record);
         let record = self.record(init, network.as_ref())?;
         self.entry.draft(&record)?;

@@ -35,14 +35,15 @@ impl Runtime {
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(terminal, console.is_some(), false)?;
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
-        let Created { entry, mut container, launch } =
+        let Created { entry, mut container, launch, mut unwatched } =
             self.create_requested(&request, console.or(own_console), Go::AtGate)?;
+        let watch = || unwatched.iter_mut().for_each(|network| network.watch(launch.pidfd.as_fd(), false, self));
         let started = Notify::listen(&entry, std::process::id())
             .and_then(|notify| {
                 foreground.notify = notify;
                 foreground.attach()
             })
-            .and_then(|()| start::at_gate(&self.trace, &launch, &container, &request.spec));
+            .and_then(|()| start::at_gate(&self.trace, &launch, &container, &request.spec, watch));
         // While the program runs, other commands may do with the container what they like.
         let entry = entry.unlock()?;
         let wait = || foreground.wait(launch.pidfd.as_fd());

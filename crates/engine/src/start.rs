@@ -102,9 +102,16 @@ impl Runtime {
     }
 }
 
-/// Starts a container that this process has just created, and whose init waits at its last gate.
-pub(crate) fn at_gate(trace: &Trace, launch: &Launch, container: &Container, spec: &Spec) -> Result<(), Error> {
+/// Starts a container that this process has just created, and whose init waits at its last gate. `meanwhile` is done while init goes on.
+pub(crate) fn at_gate(
+    trace: &Trace,
+    launch: &Launch,
+    container: &Container,
+    spec: &Spec,
+    meanwhile: impl FnOnce(),
+) -> Result<(), Error> {
     launch.open_gate()?;
+    meanwhile();
     let hand_over = |fd| match &spec.linux {
         Some(linux) => listener::hand_over(linux, launch.pid, container.state(Status::Created), &fd),
         None => Ok(()),
