@@ -45,6 +45,27 @@ fn usual_mounts_and_devices_are_there() {
     assert!(out.contains("pid 1"));
 }
 
+/// The folder that is kept open for what comes into `/dev` must be the one that is seen.
+#[test]
+fn what_is_mounted_in_dev_is_in_the_last_one() {
+    let tmpfs =
+        |destination: &str, options: &[&str]| json!({"destination": destination, "type": "tmpfs", "options": options});
+    let mounts = [
+        tmpfs("/dev", &["mode=755"]),
+        tmpfs("/dev/below", &["mode=755"]),
+        tmpfs("/dev", &["mode=711", "ro"]),
+        tmpfs("/dev/twice", &["mode=755"]),
+        tmpfs("/dev/twice", &["mode=700"]),
+        tmpfs("/dev/deep/twice", &["mode=755"]),
+    ];
+    let script = "cd /dev; busybox stat -c '%n %a' . twice deep deep/twice; busybox ls below null";
+    let out = Container::new().run([usual_mounts(), mounts.into()].concat(), json!({}), script).unwrap();
+    for line in [". 711", "twice 700", "deep 755", "deep/twice 755", "null"] {
+        assert!(out.lines().any(|told| told == line), "{line}: {out}");
+    }
+    assert!(!out.lines().any(|told| told == "below"), "{out}");
+}
+
 #[test]
 fn bind_mounts_take_flags_and_ignore_data() {
     let container = Container::new();
