@@ -9,7 +9,7 @@ use hostnet::NetRecord;
 use resctrl::ResctrlRecord;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use spec::{Spec, State, Status};
+use spec::{Hooks, ReadError, Spec, State, Status};
 use state::{CONFIG, ContainerId, Entry, JOURNAL, Locked, Part, Record, StateRoot};
 
 use crate::{Error, Runtime, socket};
@@ -100,9 +100,12 @@ impl Container {
 
     /// The configuration as it was at create.
     pub(crate) fn spec(&self, entry: &Entry) -> Result<Spec, Error> {
-        let bytes = entry.read(CONFIG)?.unwrap_or_default();
-        let path = entry.path().join(CONFIG);
-        Spec::from_bytes(&bytes).map_err(|error| Error::Unreadable { path, error })
+        configuration(entry, Spec::from_bytes)
+    }
+
+    /// The hooks of the configuration, for a command that has no use for the rest.
+    pub(crate) fn hooks(&self, entry: &Entry) -> Result<Hooks, Error> {
+        configuration(entry, Hooks::of_config)
     }
 
     /// All processes, by their ids in the runtime's PID namespace: those in the container's cgroup, without one those in its PID
@@ -151,6 +154,11 @@ impl Container {
         let pid = self.record.init.as_ref().filter(|_| status != Status::Stopped).map(|init| init.pid);
         state_of(&self.record, status, pid)
     }
+}
+
+fn configuration<T>(entry: &Entry, read: fn(&[u8]) -> Result<T, ReadError>) -> Result<T, Error> {
+    let bytes = entry.read(CONFIG)?.unwrap_or_default();
+    read(&bytes).map_err(|error| Error::Unreadable { path: entry.path().join(CONFIG), error })
 }
 
 /// The state document of a record.

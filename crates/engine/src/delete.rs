@@ -59,7 +59,7 @@ impl Runtime {
 /// A poststop hook that fails is a warning, and the others run (config.md, "Poststop").
 pub(crate) fn destroy(trace: &Trace, entry: Locked, container: &Container) -> Result<(), Error> {
     // A configuration that cannot be read any more must not keep the container from being deleted.
-    let hooks = container.spec(&entry).map(|spec| spec.hooks).unwrap_or_default();
+    let hooks = container.hooks(&entry).unwrap_or_default();
     take_down(trace, entry, container, &hooks)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use confine::Early;
 use program::{ProgramBuilder, Report, Slot, Start};
-use spec::{Linux, Spec, Status};
+use spec::{Hooks, Spec, Status};
 use state::Locked;
 use trace::{Kind, Trace};
 
@@ -38,9 +38,9 @@ impl Runtime {
             Status::Stopped => return Err(Error::Other("cannot start a container that has stopped".to_owned())),
             _ => return Err(Error::Other("cannot start an already running container".to_owned())),
         }
-        let spec = container.spec(&entry)?;
+        let hooks = container.hooks(&entry)?;
         let notify = Notify::listen(&entry, container.record.init.map_or(0, |init| init.pid.unsigned_abs()))?;
-        self.start_created(entry, &container, &spec)?;
+        self.start_created(entry, &container, &hooks)?;
         if let (Some(notify), Some(init)) = (notify, &container.init) {
             notify.until_ready(init.as_fd());
         }
@@ -48,11 +48,13 @@ impl Runtime {
     }
 
     /// Starts a container that is known to be created.
-    fn start_created(&self, entry: Locked, container: &Container, spec: &Spec) -> Result<(), Error> {
-        let linux = spec.linux.clone().unwrap_or_default();
+    fn start_created(&self, entry: Locked, container: &Container, hooks: &Hooks) -> Result<(), Error> {
         let pid = container.record.init.map_or(0, |init| init.pid);
         let moments = Moments::new(&self.trace);
-        let hand_over = |fd| listener::hand_over(&linux, pid, container.state(Status::Created), &fd);
+        let hand_over = |fd| {
+            let linux = container.spec(&entry)?.linux.unwrap_or_default();
+            listener::hand_over(&linux, pid, container.state(Status::Created), &fd)
+        };
         let report =
             self.trace.span(Kind::Wait, "wait for init: execve", || socket::start(&entry, &moments, hand_over))?;
         socket::remove(&entry)?;
@@ -63,14 +65,14 @@ impl Runtime {
                 if let Some(init) = &container.init {
                     launch::wait_ended(init.as_fd(), END_WAIT);
                 }
-                Some(self.explain(spec, &failure))
+                Some(self.explain(&container.spec(&entry)?, &failure))
             }
             Report::End | Report::Gate(_) | Report::Cloned(_) | Report::Moment(_) | Report::Listener => {
                 moments.executed();
-                hooks::run(&self.trace, "poststart", &spec.hooks.poststart, &container.state(Status::Running)).err()
+                hooks::run(&self.trace, "poststart", &hooks.poststart, &container.state(Status::Running)).err()
             }
         };
-        if let Some(Ok(tail)) = moments.wanted().then(|| self.tail(spec, &linux)) {
+        if let Some(Ok(tail)) = moments.wanted().then(|| self.tail(&container.spec(&entry)?)) {
             moments.record("woken by start", pid, &tail.finish(Start::default()));
         }
         match failed {
@@ -85,17 +87,17 @@ impl Runtime {
 
     /// Names the operation that failed: init counts from the first one after the wait, which are emitted here once more.
     fn explain(&self, spec: &Spec, failure: &program::Failure) -> Error {
-        let linux = spec.linux.clone().unwrap_or_default();
-        match self.tail(spec, &linux) {
+        match self.tail(spec) {
             Ok(builder) => launch::explain(&builder.finish(Start::default()), failure),
             Err(error) => error,
         }
     }
 
-    fn tail(&self, spec: &Spec, linux: &Linux) -> Result<ProgramBuilder, Error> {
+    fn tail(&self, spec: &Spec) -> Result<ProgramBuilder, Error> {
+        let linux = spec.linux.clone().unwrap_or_default();
         let host = HostFacts::probe(self.rootless)?;
         let process = spec.process_to_start()?;
-        let plan: ProcessPlan = plan_process(process, linux, &host, None, self.filter(linux)?)?;
+        let plan: ProcessPlan = plan_process(process, &linux, &host, None, self.filter(&linux)?)?;
         let mut builder = ProgramBuilder::new();
         plan.emit_start(&spec.hooks.start_container, [Slot::NONE; 2], Early::default(), &mut builder);
         Ok(builder)

@@ -27,6 +27,16 @@ fn every_engine_is_understood() {
 }
 
 #[test]
+fn hooks_alone_are_those_of_the_whole() {
+    for text in [HOST_20, BRIDGE_20, HOST_28, PODMAN, FULL] {
+        assert_eq!(Hooks::of_config(text.as_bytes()).unwrap(), read(text).hooks);
+    }
+    assert!(!Hooks::of_config(FULL.as_bytes()).unwrap().is_empty());
+    let error = Hooks::of_config(br#"{"hooks": {"poststop": [{"path": 1}]}}"#).unwrap_err();
+    assert_eq!(error.pointer, "/hooks/poststop/0/path");
+}
+
+#[test]
 fn network_modes() {
     let network = |namespaces: &str| {
         let linux = format!(r#"{{"ociVersion": "1.0.2", "linux": {{"namespaces": {namespaces}}}}}"#);
