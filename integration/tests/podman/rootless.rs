@@ -90,7 +90,8 @@ fn bridge_knows_names(stage: &Stage) {
     let line = "podman network create named >/dev/null
         podman run -d --name web --network named busybox \
             sh -c 'echo named >/tmp/index.html; exec httpd -f -p 80 -h /tmp' >/dev/null
-        podman run --rm --network named busybox sh -c 'until wget -qO- http://web/; do :; done'";
+        podman run --name asks --network named busybox sh -c 'until wget -qO- http://web/; do :; done' >/dev/null
+        podman logs asks";
     assert_eq!(User::new(stage, "bridge").shell(line).ok().stdout, "named\n");
 }
 
