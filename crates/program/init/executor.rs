@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use crate::closing::Closing;
 use crate::copyup;
 use crate::linux::*;
 use crate::op::{Failure, GO_TRACED, NO_VALUE, Op, Resolve, Slot, Str, StrList};
@@ -12,8 +13,6 @@ use crate::rootfs::{self, Failed, MountPoint, Node};
 const HOME_MAX: usize = 1024;
 /// How many moments wait to be told, as each telling may wake the runtime.
 const MOMENTS_MAX: usize = 31;
-/// How many descriptors wait to be closed.
-const CLOSING_MAX: usize = 6;
 
 pub struct Executor {
     program: Program,
@@ -33,9 +32,7 @@ pub struct Executor {
     /// Those not yet told, and room for the report behind them.
     moments: [[u8; 8]; MOMENTS_MAX + 1],
     waiting: usize,
-    /// Descriptors to be closed, in ascending order: neighbours, as those opened one after the other are, take one call.
-    closing: [i32; CLOSING_MAX],
-    closing_len: usize,
+    closing: Closing,
 }
 
 /// Gives each failed call within an operation its number.
@@ -68,8 +65,7 @@ impl Executor {
             home_len: 0,
             moments: [[0; 8]; MOMENTS_MAX + 1],
             waiting: 0,
-            closing: [0; CLOSING_MAX],
-            closing_len: 0,
+            closing: Closing::new(),
         }
     }
 
@@ -141,28 +137,8 @@ impl Executor {
     }
 
     fn close(&mut self, slot: Slot) {
-        self.close_soon(self.fd(slot));
+        self.closing.add(self.fd(slot));
         self.fill(slot, -1);
-    }
-
-    fn close_soon(&mut self, fd: i32) {
-        let mut at = self.closing_len;
-        while at > 0 && self.closing[at - 1] > fd {
-            self.closing[at] = self.closing[at - 1];
-            at -= 1;
-        }
-        self.closing[at] = fd;
-        self.closing_len += 1;
-        if self.closing_len == CLOSING_MAX {
-            self.close_waiting();
-        }
-    }
-
-    fn close_waiting(&mut self) {
-        let len = core::mem::take(&mut self.closing_len);
-        for neighbours in self.closing[..len].chunk_by(|one, next| one + 1 == *next) {
-            close_range(neighbours[0], neighbours[neighbours.len() - 1]);
-        }
     }
 
     fn execute(&mut self, op: Op) -> Result<(), Failed> {
@@ -171,13 +147,13 @@ impl Executor {
                 let fd = self.open(dir, resolve, flags, magic, path)?;
                 self.fill(out, fd);
             }
-            Op::Close { fd: Slot::NONE } => self.close_waiting(),
+            Op::Close { fd: Slot::NONE } => self.closing.close_all(),
             Op::Close { fd } => self.close(fd),
             Op::Write { fd, data } => self.write_whole(self.fd(fd), data).step(2)?,
             Op::WriteFile { dir, magic, path, data } => {
                 let fd = self.open(dir, Resolve::Host, O_WRONLY, magic, path)?;
                 let written = self.write_whole(fd, data).step(2);
-                self.close_soon(fd);
+                self.closing.add(fd);
                 written?;
             }
             Op::Dup { fd, to } if self.fd(fd) == to => keep_on_exec(to).step(0)?,
@@ -281,11 +257,11 @@ impl Executor {
             Op::EnterRoot { root } => enter_root(self.fd(root))?,
             Op::Mask { root, null, empty, path } => {
                 let used = rootfs::mask(self.fd(root), self.program.text(path), self.fd(null), self.fd(empty))?;
-                used.into_iter().flatten().for_each(|fd| self.close_soon(fd));
+                used.into_iter().flatten().for_each(|fd| self.closing.add(fd));
             }
             Op::ReadOnly { root, path } => {
                 let used = rootfs::read_only(self.fd(root), self.program.text(path))?;
-                used.into_iter().flatten().for_each(|fd| self.close_soon(fd));
+                used.into_iter().flatten().for_each(|fd| self.closing.add(fd));
             }
 
             Op::OpenPty { master, peer, rows, columns } => {
@@ -367,7 +343,7 @@ impl Executor {
             return Ok(());
         }
         // The path is the container's, which may lead to what is open here.
-        self.close_waiting();
+        self.closing.close_all();
         match change_dir(self.program.text(path)) {
             Ok(()) => self.arrived = true,
             Err((_, EACCES)) if attempt == 0 => {}
@@ -447,7 +423,7 @@ impl Executor {
 
     /// Without the runtime at the other end nobody would ever start or delete this container, so it ends.
     fn gate(&mut self, number: u32) {
-        self.close_waiting();
+        self.closing.close_all();
         let reached = Failure { op: Failure::AT_GATE, step: 0, errno: number as i32 };
         let mut go = [0u8; 1];
         if self.tell(reached).is_err() || read(self.report, &mut go) != Ok(1) {
@@ -456,7 +432,7 @@ impl Executor {
     }
 
     fn wait_start(&mut self, listener: i32) -> Result<(), Failed> {
-        self.close_waiting();
+        self.closing.close_all();
         close(self.report);
         loop {
             let connection = accept(listener).step(0)?;

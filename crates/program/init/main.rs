@@ -12,6 +12,7 @@
 #[path = "../../sys/src/arch/mod.rs"]
 #[allow(dead_code, missing_docs)]
 mod arch;
+mod closing;
 mod copyup;
 mod executor;
 #[allow(missing_docs)]
