@@ -26,7 +26,7 @@ const BASE: usize = 412;
 /// What each hierarchy of cgroup v1 adds: to be looked at, made, limited, joined, shown in the container and removed.
 const PER_HIERARCHY: usize = 10;
 /// What the host's network adds: the programs for counters and diagnosis, to be loaded and attached, and the watcher.
-const HOST_NETWORK: usize = 57;
+const HOST_NETWORK: usize = 58;
 /// Processes, which are the memory of many containers: the runtime and the container's first process; in the host's network the watcher too.
 const PROCESSES: usize = 2;
 /// Bytes written, of which most stay in memory as long as the run: init and its program, the state, the kernel's values.
