@@ -157,7 +157,11 @@ impl Executor {
                 written?;
             }
             Op::Dup { fd, to } if self.fd(fd) == to => keep_on_exec(to).step(0)?,
-            Op::Dup { fd, to } => dup3(self.fd(fd), to).step(1)?,
+            Op::Dup { fd, to } => {
+                // What waits to be closed may have that number.
+                self.closing.close_all();
+                dup3(self.fd(fd), to).step(1)?;
+            }
             Op::SendFd { socket, fd, data } => {
                 send_fd(self.fd(socket), self.fd(fd), self.program.bytes(data)).step(0)?;
             }

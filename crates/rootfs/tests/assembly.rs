@@ -362,7 +362,7 @@ fn without_pivot_root_the_host_is_out_of_sight() {
 fn the_console_is_the_containers_own_terminal() {
     let mut container = Container::new();
     container.terminal = Some(ConsolePlan { rows: 24, columns: 80, uid: 7 });
-    let script = "busybox stat -c '%n %F %t:%T %u' /dev/console /dev/pts/0; busybox stty -F /dev/console size; echo text > /dev/console; busybox head -n1 <&9";
+    let script = "busybox stat -c '%n %F %t:%T %u' /dev/console /dev/pts/0; busybox stty -F /dev/console size; echo text > /dev/console; busybox head -n1 <&200";
     let out = container.run(usual_mounts(), json!({}), script).unwrap();
     assert_eq!(
         out,

@@ -128,7 +128,8 @@ impl Container {
         emitter.devices(&mut b);
         if let Some(terminal) = self.terminal {
             let (master, _) = emitter.console(terminal, &mut b);
-            b.push(Op::Dup { fd: master, to: 9 });
+            // No descriptor of a test has such a number.
+            b.push(Op::Dup { fd: master, to: 200 });
         }
         emitter.hide(&mut b);
         emitter.pivot(&mut b);
