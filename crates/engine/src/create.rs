@@ -226,7 +226,7 @@ impl Runtime {
             });
         }
         if request.plan.terminal.is_some() {
-            // Its terminal is there now, and only now surely init's own.
+            // Its terminal is there only now.
             network.iter_mut().for_each(|network| network.watch(launch.pidfd.as_fd(), true, self));
         }
         launch.confine(&request.plan.process.confine)?;

@@ -21,8 +21,8 @@ use crate::{ContainerPlan, Error, HostFacts, Port, Runtime, watcher};
 pub(crate) const GUARDED_CAPABILITIES: u64 = 1 << 12 | 1 << 13;
 
 /// Why there is nothing to attach programs to.
-const NO_DIRECTORY: &str = "the container has no cgroup v2 directory of its own to put its settings in force on (mount a cgroup2 \
-                            hierarchy, and give the container a path in cgroupsPath that is not there yet)";
+const NO_DIRECTORY: &str = "the container has no cgroup v2 directory of its own to put its settings in force on (beside cgroup v1, mount cgroup2 \
+                            at /sys/fs/cgroup/unified, and give the container a path in cgroupsPath that is not there yet)";
 
 /// What is decided for a container that shares the host's network.
 pub(crate) struct HostNetwork {

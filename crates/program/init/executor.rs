@@ -184,7 +184,7 @@ impl Executor {
                 };
                 self.fill(out, fd);
             }
-            Op::MountInNewFolder { from, folder, mode, name } => {
+            Op::MountInFolder { from, folder, mode, name } => {
                 let (folder, name) = (self.fd(folder), self.program.text(name));
                 match mkdirat(folder, name, mode) {
                     Err(EEXIST) => {}

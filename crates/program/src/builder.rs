@@ -69,7 +69,7 @@ impl ProgramBuilder {
             }
             Op::MoveMount { to, .. } => self.release(to),
             Op::FsMount { fs, .. } | Op::FsReconfigure { fs } => self.release(fs),
-            Op::Close { fd: from } | Op::MountInNewFolder { from, .. } => self.release(from),
+            Op::Close { fd: from } | Op::MountInFolder { from, .. } => self.release(from),
             _ => {}
         }
     }

@@ -92,7 +92,7 @@ pub fn main_call(op: &Op) -> &'static str {
         | Op::Label { .. }
         | Op::CopyMode { .. }
         | Op::FsMount { .. }
-        | Op::MountInNewFolder { .. }
+        | Op::MountInFolder { .. }
         | Op::PivotRoot { .. }
         | Op::EnterRoot { .. }
         | Op::OpenPty { .. }
@@ -178,7 +178,7 @@ fn call_name(op: &Op, step: u16) -> &'static str {
         Op::FsMount { .. } => nth(&["create superblock", "fsmount"]),
         Op::SetAttr { .. } => "mount_setattr",
         Op::MoveMount { .. } => "move_mount",
-        Op::MountInNewFolder { .. } => nth(&["mkdirat", "move_mount"]),
+        Op::MountInFolder { .. } => nth(&["mkdirat", "move_mount"]),
         Op::PivotRoot { .. } => nth(&["fchdir", "pivot_root", "umount"]),
         Op::MoveRoot { .. } => nth(&["fchdir", "open", "move_mount", "chroot", "chdir"]),
         Op::EnterRoot { .. } => nth(&["fchdir", "chroot", "chdir"]),

@@ -103,7 +103,7 @@ pub enum Op {
     MountPoint { root: Slot, resolve: Resolve, like: Slot, out: Slot, mode: u32, avoid: u32, path: Str },
     /// Makes the folder `name` in `folder`, where there is none yet, and moves the detached mount `from` there, through no link;
     /// `from` is closed.
-    MountInNewFolder { from: Slot, folder: Slot, mode: u32, name: Str },
+    MountInFolder { from: Slot, folder: Slot, mode: u32, name: Str },
     /// Gives the root of the mount `to` the permissions of the folder `from`.
     CopyMode { from: Slot, to: Slot },
     /// Copies what is in the folder `from` to the root of the mount `to`, with owners, modes, times and extended attributes; where

@@ -104,6 +104,16 @@ impl Dumped {
         self.bundle.create_line("restore", &[&["--image-path", images], flags].concat())
     }
 
+    /// Starts the container, which counts on after a checkpoint and a restore.
+    #[track_caller]
+    fn goes_on(&self) {
+        self.start().counts_beyond(0);
+        self.checkpoint(&[]).ok();
+        let dumped = self.count();
+        self.restore(&["--detach"]).ok();
+        self.counts_beyond(dumped);
+    }
+
     /// What the container has counted to.
     #[track_caller]
     fn count(&self) -> u64 {
@@ -236,11 +246,7 @@ fn user_namespace_is_there_again(stage: &Stage) {
     let map = json!([{ "containerID": 0, "hostID": 0, "size": 1000 }]);
     bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
     let it = Dumped::new(bundle);
-    it.start().counts_beyond(0);
-    it.checkpoint(&[]).ok();
-    let dumped = it.count();
-    it.restore(&["--detach"]).ok();
-    it.counts_beyond(dumped);
+    it.goes_on();
     assert_ne!(host::namespace(it.bundle.pid(), "user"), host::namespace("self", "user"));
     let line = "cat /proc/self/uid_map; echo x >/dev/full";
     it.bundle.call(&["exec", &it.bundle.id, "sh", "-c", line]).fails().says("1000").says("No space left");
@@ -252,11 +258,7 @@ fn options_are_taken_from_a_file(stage: &Stage) {
     fs::write(&options, "tcp-established\n").unwrap();
     bundle.share_namespace("network").set("/annotations/org.criu.config", json!(options));
     let it = Dumped::new(bundle);
-    it.start().counts_beyond(0);
-    it.checkpoint(&[]).ok();
-    let dumped = it.count();
-    it.restore(&["--detach"]).ok();
-    it.counts_beyond(dumped);
+    it.goes_on();
 }
 
 fn connection_of_the_hosts_network_survives(stage: &Stage) {

@@ -80,7 +80,7 @@ impl Emitter<'_> {
             && !(keep || mount.keep_mode || mount.copy_up.is_some())
         {
             let name = text(name, b);
-            b.push(Op::MountInNewFolder { from: tree, folder, mode: FOLDER, name });
+            b.push(Op::MountInFolder { from: tree, folder, mode: FOLDER, name });
             return;
         }
         let (out, path) = (b.slot(), text(&mount.target, b));
@@ -126,7 +126,7 @@ impl Emitter<'_> {
         self.attach(mount, folder, true, b);
         for CgroupHierarchy { name, links, folder: source } in hierarchies {
             let (from, name_text) = (open_tree(source, false, b), b.text(name));
-            b.push(Op::MountInNewFolder { from, folder, mode: FOLDER, name: name_text });
+            b.push(Op::MountInFolder { from, folder, mode: FOLDER, name: name_text });
             for link in links {
                 let (path, target) = (b.text(link), b.text(name));
                 b.push(Op::Symlink { root: folder, path, target });

@@ -35,7 +35,7 @@ fn line(b: &ProgramBuilder, op: &Op) -> String {
             let like = if like == Slot::NONE { "folder".to_owned() } else { format!("like {}", n(like)) };
             format!("{} = mount point {} {} {resolve:?} {like} {mode:o} avoid {avoid:#x}", n(out), n(root), s(path))
         }
-        Op::MountInNewFolder { from, folder, mode, name } => {
+        Op::MountInFolder { from, folder, mode, name } => {
             format!("mount {} in {} {} {mode:o}", n(from), n(folder), s(name))
         }
         Op::Label { mount, label } => format!("label {} {}", n(mount), s(label)),
