@@ -177,5 +177,5 @@ fn programs_take_the_unified_hierarchy(stage: &Stage) {
     let log = std::fs::read_to_string(bundle.log()).unwrap();
     assert!(log.contains("without counters and diagnosis: the container has no cgroup v2 directory"), "{log}");
     bundle.set("/annotations/io.lightship.net.publish", json!("8080:80"));
-    bundle.run().fails().says("mount a cgroup2 hierarchy");
+    bundle.run().fails().says("mount cgroup2 at /sys/fs/cgroup/unified");
 }
