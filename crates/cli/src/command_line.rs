@@ -1,27 +1,27 @@
 //! From the words of the command line to a command with its arguments.
 //!
 //! Engines written in Go use the forms of its flag package: `-no-subreaper`, `--detach=true`, a value in the next
-//! word whatever it begins with. [`CommandLine`] first rewrites every flag as `--name` or `--name=value`, the one
-//! form that leaves nothing to guess, and clap checks the result against the argument table.
+//! word whatever it begins with.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::iter::Peekable;
+use std::os::unix::ffi::OsStrExt;
 
-use clap::{Arg, ArgMatches, Command};
-
-use crate::commands::{VERBS, Verb};
-use crate::global::Global;
+use crate::args::{self, Argument, Arguments, HELP, Kind, NAME, Table, VERSION};
+use crate::commands::{INTERNAL, VERBS, Verb};
+use crate::global::{self, Global};
 use crate::log::LogOptions;
-use crate::{Error, args};
+use crate::{Error, help};
 
-/// The words of a command line, rewritten.
-#[derive(Debug)]
+/// How Go writes that a switch is on (`strconv.ParseBool`).
+const ON: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
+/// How it writes that a switch is off.
+const OFF: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
+
+/// A command line that has been read.
 pub struct CommandLine {
-    global: Vec<OsString>,
-    rest: Vec<OsString>,
-    /// The tables that the words were rewritten by: of the flags before the command, and of the command.
-    globals: Command,
-    verb: Option<Command>,
+    global: Arguments,
+    request: Result<Request, Error>,
 }
 
 /// What the command line asks for.
@@ -29,56 +29,169 @@ pub enum Request {
     /// Print this, which is the help or the version.
     Print(String),
     /// Run a command.
-    Run(Global, &'static Verb, ArgMatches),
+    Run(Global, &'static Verb, Arguments),
 }
 
 impl CommandLine {
-    /// Rewrites `words`, the arguments without the program's name.
+    /// Reads `words`, the arguments without the program's name.
     pub fn new(words: impl Iterator<Item = OsString>) -> Self {
-        let mut words = words.peekable();
-        let mut line = Self { global: Vec::new(), rest: Vec::new(), globals: args::globals(), verb: None };
-        while let Some(word) = words.next_if(|word| is_flag(word)) {
-            rewrite(&line.globals, word, &mut words, &mut line.global);
-        }
-        let Some(name) = words.next() else { return line };
-        match VERBS.iter().find(|verb| name == verb.name) {
-            Some(verb) => {
-                line.rest.push(name);
-                let command = line.verb.insert((verb.arguments)(Command::new(verb.name)));
-                rewrite_verb(command, words, &mut line.rest);
-            }
-            None => line.rest = std::iter::once(name).chain(words).collect(),
-        }
-        line
+        let mut reader = Reader::new(global::ARGUMENTS, words.peekable());
+        let read = reader.flags_before_command();
+        let Reader { words, arguments: global, .. } = reader;
+        let request = if global.flag(&HELP) {
+            Ok(Request::Print(help::program()))
+        } else if global.flag(&global::VERSION) {
+            Ok(Request::Print(format!("{NAME} {VERSION}\n")))
+        } else {
+            read.and_then(|()| command(&global, words))
+        };
+        Self { global, request }
     }
 
     /// Where the log goes; readable also when the rest of the line makes no sense.
     #[must_use]
     pub fn log_options(&self) -> LogOptions {
-        LogOptions::of(&self.global)
+        LogOptions::from(&self.global)
     }
 
-    /// The command with its arguments, checked.
+    /// The command with its arguments.
     pub fn request(self) -> Result<Request, Error> {
-        let words = self.global.iter().chain(&self.rest);
-        let alone = |verb| args::with_verbs(self.globals, [verb]).try_get_matches_from(words.clone()).ok();
-        // The tables of all commands are a millisecond's tenth: only for a page of help or a refusal, which may tell of any.
-        let arguments = match self.verb.and_then(alone) {
-            Some(arguments) => Ok(arguments),
-            None => args::command().try_get_matches_from(words),
-        };
-        match arguments {
-            Ok(mut arguments) => {
-                let global = Global::from(&arguments);
-                let chosen = arguments
-                    .remove_subcommand()
-                    .and_then(|(name, arguments)| Some((VERBS.iter().find(|verb| verb.name == name)?, arguments)));
-                let (verb, arguments) = chosen.ok_or_else(|| Error::Usage("no command given".to_owned()))?;
-                Ok(Request::Run(global, verb, arguments))
-            }
-            Err(answer) if !answer.use_stderr() => Ok(Request::Print(answer.to_string())),
-            Err(refusal) => Err(Error::Usage(one_line(&refusal.to_string()))),
+        self.request
+    }
+}
+
+/// The command with this name.
+pub(crate) fn verb(name: &OsStr) -> Result<&'static Verb, Error> {
+    VERBS.iter().chain([&INTERNAL]).find(|verb| name == verb.name).ok_or_else(|| {
+        let hint = similar(name, VERBS.iter().map(|verb| verb.name)).map(|name| format!("; there is '{name}'"));
+        Error::Usage(format!("unrecognized command '{}'{}", name.display(), hint.unwrap_or_default()))
+    })
+}
+
+fn command(global: &Arguments, mut words: Peekable<impl Iterator<Item = OsString>>) -> Result<Request, Error> {
+    let Some(name) = words.next() else {
+        let names: Vec<&str> = VERBS.iter().map(|verb| verb.name).collect();
+        return Err(Error::Usage(format!("no command is given; there is {}", names.join(", "))));
+    };
+    let verb = verb(&name)?;
+    let mut reader = Reader::new(verb.arguments, words);
+    let read = reader.words_behind_command();
+    // Whoever asks for help need not have the whole line.
+    if reader.arguments.flag(&HELP) {
+        return Ok(Request::Print(help::command(verb)));
+    }
+    read.map(|()| Request::Run(Global::from(global), verb, reader.arguments))
+}
+
+/// Reads words by a table.
+struct Reader<I: Iterator<Item = OsString>> {
+    table: Table,
+    words: Peekable<I>,
+    arguments: Arguments,
+}
+
+impl<I: Iterator<Item = OsString>> Reader<I> {
+    fn new(table: Table, words: Peekable<I>) -> Self {
+        Self { table, words, arguments: Arguments::default() }
+    }
+
+    /// The flags up to the first other word. Those behind a wrong one count as well: they may say where the refusal is logged.
+    fn flags_before_command(&mut self) -> Result<(), Error> {
+        let mut read = Ok(());
+        while let Some(word) = self.words.next_if(|word| is_flag(word)) {
+            let flag = self.flag(&word);
+            read = read.and(flag);
         }
+        read
+    }
+
+    /// All words. Another program's begin with the trailing argument, and are left alone.
+    fn words_behind_command(&mut self) -> Result<(), Error> {
+        let mut places = args::all(self.table).filter(|argument| !argument.is_flag()).peekable();
+        let mut may_be_flag = true;
+        while let Some(word) = self.words.next() {
+            let foreign = places.peek().is_some_and(|place| place.kind == Kind::Trailing { flag_may_begin: true });
+            if may_be_flag && word == "--" {
+                may_be_flag = false;
+            } else if may_be_flag && !foreign && is_flag(&word) {
+                self.flag(&word)?;
+            } else {
+                let place = places.next().ok_or_else(|| self.unexpected(&word))?;
+                self.give(place, word)?;
+                if matches!(place.kind, Kind::Trailing { .. }) {
+                    self.words.by_ref().for_each(|word| self.arguments.give(place, word));
+                }
+            }
+        }
+        match places.next() {
+            Some(place) if place.kind == Kind::Positional { required: true } => Err(place.missing()),
+            _ => Ok(()),
+        }
+    }
+
+    fn flag(&mut self, word: &OsStr) -> Result<(), Error> {
+        let (name, value) = name_and_value(word);
+        match self.flags().find(|flag| name == flag.name) {
+            Some(flag) => self.value(flag, value),
+            None => self.letters(word),
+        }
+    }
+
+    /// One-letter flags written together, as in `-dt`, `-b/bundle` or `-b=/bundle`.
+    fn letters(&mut self, word: &OsStr) -> Result<(), Error> {
+        let mut letters = word.as_bytes().strip_prefix(b"-").unwrap_or_default();
+        while let Some((letter, rest)) = letters.split_first() {
+            let flag = self.flags().find(|flag| flag.short == Some(char::from(*letter)));
+            let flag = flag.ok_or_else(|| self.unexpected(word))?;
+            let takes_rest = flag.kind != Kind::Switch && !rest.is_empty();
+            letters = if takes_rest { &[] } else { rest };
+            self.value(flag, takes_rest.then(|| OsStr::from_bytes(rest.strip_prefix(b"=").unwrap_or(rest))))?;
+        }
+        Ok(())
+    }
+
+    /// A flag with the value written in the same word; without one it is the next word.
+    fn value(&mut self, flag: &'static Argument, value: Option<&OsStr>) -> Result<(), Error> {
+        if flag.kind == Kind::Switch {
+            return self.switch(flag, value);
+        }
+        let value = value.map(OsStr::to_owned).or_else(|| self.words.next());
+        let none = || Error::Usage(format!("a value is required for '{flag}' but none was supplied"));
+        self.give(flag, value.ok_or_else(none)?)
+    }
+
+    fn switch(&mut self, switch: &'static Argument, value: Option<&OsStr>) -> Result<(), Error> {
+        match value {
+            Some(value) if OFF.iter().any(|off| value == *off) => self.arguments.remove(switch),
+            Some(value) if !ON.iter().any(|on| value == *on) => {
+                return Err(switch.invalid(value, "want true or false"));
+            }
+            _ => self.arguments.give(switch, OsString::new()),
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, argument: &'static Argument, value: OsString) -> Result<(), Error> {
+        let any_bytes = matches!(argument.kind, Kind::Path | Kind::Trailing { .. });
+        if !any_bytes && value.to_str().is_none() {
+            return Err(argument.invalid(&value, "want UTF-8"));
+        }
+        if !argument.values.is_empty() && !argument.values.iter().any(|allowed| value == *allowed) {
+            return Err(argument.invalid(&value, format!("possible values: {}", argument.values.join(", "))));
+        }
+        self.arguments.give(argument, value);
+        Ok(())
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &'static Argument> + use<I> {
+        args::all(self.table).filter(|argument| argument.is_flag())
+    }
+
+    fn unexpected(&self, flag: &OsStr) -> Error {
+        let shown = self.flags().filter(|argument| !argument.hidden);
+        let hint = similar(name_and_value(flag).0, shown.map(|argument| argument.name));
+        let hint = hint.map(|name| format!("; there is '--{name}'"));
+        Error::Usage(format!("unexpected argument '{}'{}", flag.display(), hint.unwrap_or_default()))
     }
 }
 
@@ -86,126 +199,21 @@ fn is_flag(word: &OsStr) -> bool {
     word.len() > 1 && word.as_bytes().starts_with(b"-")
 }
 
-/// Rewrites the words after the command's name. Where another program's command line begins, it puts `--`, and
-/// what follows is left alone.
-fn rewrite_verb(command: &Command, words: impl Iterator<Item = OsString>, out: &mut Vec<OsString>) {
-    let mut foreign = ForeignWords::new(command);
-    let mut words = words.peekable();
-    while let Some(word) = words.next() {
-        if word == "--" {
-            out.push(word);
-            break;
-        } else if foreign.begin_at(&word) {
-            out.extend([OsString::from("--"), word]);
-            break;
-        } else if is_flag(&word) {
-            rewrite(command, word, &mut words, out);
-        } else {
-            out.push(word);
-        }
-    }
-    out.extend(words);
+/// The parts of `--name=value`, or the same with one dash.
+fn name_and_value(flag: &OsStr) -> (&OsStr, Option<&OsStr>) {
+    let flag = flag.as_bytes();
+    let flag = flag.strip_prefix(b"--").or_else(|| flag.strip_prefix(b"-")).unwrap_or(flag);
+    let mut parts = flag.splitn(2, |byte| *byte == b'=').map(OsStr::from_bytes);
+    (parts.next().unwrap_or_default(), parts.next())
 }
 
-/// Finds the first word that belongs to another program: the process of `exec`, the options of `ps`.
-struct ForeignWords {
-    /// The command's own positional words still to come; `None` when all words are its own.
-    own: Option<usize>,
-    /// Whether the other program's words may begin with a flag, as those of `ps` do.
-    flag_may_begin: bool,
-}
-
-impl ForeignWords {
-    fn new(command: &Command) -> Self {
-        let trailing = command.get_positionals().last().filter(|argument| argument.is_trailing_var_arg_set());
-        Self {
-            own: trailing.map(|_| command.get_positionals().count() - 1),
-            flag_may_begin: trailing.is_some_and(Arg::is_allow_hyphen_values_set),
-        }
-    }
-
-    fn begin_at(&mut self, word: &OsStr) -> bool {
-        match &mut self.own {
-            None => false,
-            Some(0) => self.flag_may_begin || !is_flag(word),
-            Some(own) => {
-                *own -= usize::from(!is_flag(word));
-                false
-            }
-        }
-    }
-}
-
-/// Rewrites one word, taking a value from `words` when it is not in the same word. What the table does not know is
-/// passed on as it is, for clap to refuse by name.
-fn rewrite(command: &Command, word: OsString, words: &mut impl Iterator<Item = OsString>, out: &mut Vec<OsString>) {
-    match long(command, &word).map(|flag| vec![flag]).or_else(|| shorts(command, &word)) {
-        Some(flags) => out.extend(flags.into_iter().filter_map(|flag| flag.canonical(words))),
-        None => out.push(word),
-    }
-}
-
-/// A flag of the table, with the value written in the same word.
-struct Flag<'a> {
-    argument: &'a Arg,
-    value: Option<OsString>,
-}
-
-/// `--name`, `--name=value`, and the same with one dash.
-fn long<'a>(command: &'a Command, word: &OsStr) -> Option<Flag<'a>> {
-    let flag = word.as_bytes();
-    let flag = flag.strip_prefix(b"--").or_else(|| flag.strip_prefix(b"-"))?;
-    let (name, value) = match flag.iter().position(|byte| *byte == b'=') {
-        Some(at) => (&flag[..at], Some(OsString::from_vec(flag[at + 1..].to_vec()))),
-        None => (flag, None),
-    };
-    let argument = command.get_arguments().find(|argument| argument.get_long().map(str::as_bytes) == Some(name))?;
-    Some(Flag { argument, value })
-}
-
-/// One-letter flags written together, as in `-dt`, `-b/bundle` or `-b=/bundle`. All of them must be known.
-fn shorts<'a>(command: &'a Command, word: &OsStr) -> Option<Vec<Flag<'a>>> {
-    let mut flags = Vec::new();
-    let mut letters = word.as_bytes().strip_prefix(b"-")?;
-    while let Some((letter, rest)) = letters.split_first() {
-        let argument = command.get_arguments().find(|argument| argument.get_short() == Some(char::from(*letter)))?;
-        let takes_rest = argument.get_action().takes_values() && !rest.is_empty();
-        let value = takes_rest.then(|| OsString::from_vec(rest.strip_prefix(b"=").unwrap_or(rest).to_vec()));
-        letters = if takes_rest { &[] } else { rest };
-        flags.push(Flag { argument, value });
-    }
-    Some(flags)
-}
-
-impl Flag<'_> {
-    /// The flag as `--name` or `--name=value`; `None` for a switch that is turned off, as in `--detach=false`.
-    fn canonical(self, words: &mut impl Iterator<Item = OsString>) -> Option<OsString> {
-        let value = if self.argument.get_action().takes_values() {
-            self.value.or_else(|| words.next())
-        } else {
-            match self.value.as_deref().and_then(OsStr::to_str) {
-                Some("1" | "t" | "T" | "true" | "TRUE" | "True") => None,
-                Some("0" | "f" | "F" | "false" | "FALSE" | "False") => return None,
-                _ => self.value,
-            }
-        };
-        let mut flag = OsString::from("--");
-        flag.push(self.argument.get_long()?);
-        if let Some(value) = value {
-            flag.push("=");
-            flag.push(value);
-        }
-        Some(flag)
-    }
-}
-
-/// The reason out of clap's page: without its heading, the usage and the pointer to `--help`.
-fn one_line(page: &str) -> String {
-    let reason = page.strip_prefix("error: ").unwrap_or(page);
-    let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|tail| reason.find(tail)).min();
-    let reason = &reason[..end.unwrap_or(reason.len())];
-    reason.split_whitespace().collect::<Vec<_>>().join(" ")
+/// What a misspelt name is probably meant to be.
+fn similar(name: &OsStr, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let name = name.to_str()?;
+    let likeness = |known| (strsim::jaro(name, known), known);
+    let similar = known.map(likeness).filter(|(likeness, _)| *likeness > 0.8);
+    similar.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, known)| known)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,16 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use cgroups::Manager;
-use clap::{Arg, ArgMatches};
 use hostnet::config::Key;
 use rustix::fs::Mode;
 
-use crate::args::{option, path, path_option, switch, text};
+use crate::args::{Argument, Arguments, Table, option, path_option, switch};
 use crate::{Error, log, trace};
 use engine::{Rootless, Runtime};
-
-/// The part of the help about [`Key`].
-const NETWORK: &str = "Containers in the host's network";
 
 /// What applies to every command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,36 +25,53 @@ pub struct Global {
     pub trace: Option<PathBuf>,
 }
 
-pub(crate) fn arguments() -> Vec<Arg> {
-    let mut arguments = vec![
-        path_option("root", "where container records are kept [default: /run/lightship, or below XDG_RUNTIME_DIR]"),
-        switch("systemd-cgroup", "the same as --cgroup-manager systemd"),
-        option("cgroup-manager", "MANAGER", "who makes the cgroups").value_parser(["cgroupfs", "systemd", "disabled"]),
-        option("rootless", "WHEN", "whether to do without cgroups that the caller may not make [default: auto]")
-            .value_parser(["true", "false", "auto"]),
-        trace::argument(),
-        path_option("criu", "accepted and ignored: criu is found in PATH").hide(true),
-    ];
-    arguments.extend(Key::ALL.map(|key| option(key.argument(), "VALUE", key.about()).help_heading(NETWORK)));
-    arguments.extend(log::arguments());
-    arguments
+/// The flags before the command.
+pub const ARGUMENTS: Table =
+    &[&[VERSION, ROOT, SYSTEMD_CGROUP, CGROUP_MANAGER, ROOTLESS, trace::TRACE, CRIU], &NETWORK, log::ARGUMENTS];
+
+/// Asks for the version.
+pub const VERSION: Argument = switch("version", "print the version").short('v');
+
+const ROOT: Argument =
+    path_option("root", "where container records are kept [default: /run/lightship, or below XDG_RUNTIME_DIR]");
+const SYSTEMD_CGROUP: Argument = switch("systemd-cgroup", "the same as --cgroup-manager systemd");
+const CGROUP_MANAGER: Argument =
+    option("cgroup-manager", "MANAGER", "who makes the cgroups").values(&["cgroupfs", "systemd", "disabled"]);
+const ROOTLESS: Argument =
+    option("rootless", "WHEN", "whether to do without cgroups that the caller may not make [default: auto]")
+        .values(&["true", "false", "auto"]);
+const CRIU: Argument = path_option("criu", "accepted and ignored: criu is found in PATH").hidden();
+
+/// One flag for each [`Key`].
+const NETWORK: [Argument; Key::ALL.len()] = {
+    let mut flags = [network(Key::ALL[0]); Key::ALL.len()];
+    let mut place = 1;
+    while place < flags.len() {
+        flags[place] = network(Key::ALL[place]);
+        place += 1;
+    }
+    flags
+};
+
+const fn network(key: Key) -> Argument {
+    option(key.argument(), "VALUE", key.about()).heading("Containers in the host's network")
 }
 
-impl From<&ArgMatches> for Global {
-    fn from(arguments: &ArgMatches) -> Self {
-        let systemd = arguments.get_flag("systemd-cgroup");
-        let network = |key: Key| Some((key, text(arguments, key.argument())?.to_owned()));
+impl From<&Arguments> for Global {
+    fn from(arguments: &Arguments) -> Self {
+        let systemd = arguments.flag(&SYSTEMD_CGROUP);
+        let network = |(key, flag)| Some((key, arguments.text(flag)?.to_owned()));
         Self {
-            root: path(arguments, "root"),
-            trace: path(arguments, "trace"),
-            network: Key::ALL.into_iter().filter_map(network).collect(),
-            cgroup_manager: match text(arguments, "cgroup-manager") {
+            root: arguments.path(&ROOT),
+            trace: arguments.path(&trace::TRACE),
+            network: Key::ALL.into_iter().zip(&NETWORK).filter_map(network).collect(),
+            cgroup_manager: match arguments.text(&CGROUP_MANAGER) {
                 Some("disabled") => Manager::Disabled,
                 Some("systemd") => Manager::Systemd,
                 None if systemd => Manager::Systemd,
                 _ => Manager::Cgroupfs,
             },
-            rootless: match text(arguments, "rootless") {
+            rootless: match arguments.text(&ROOTLESS) {
                 Some("true") => Rootless::Yes,
                 Some("false") => Rootless::No,
                 _ => Rootless::Auto,

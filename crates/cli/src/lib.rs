@@ -8,6 +8,7 @@ pub mod command_line;
 pub mod commands;
 mod error;
 pub mod global;
+pub mod help;
 pub mod log;
 pub mod output;
 pub mod signal;

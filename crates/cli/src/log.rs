@@ -3,21 +3,18 @@
 //! A record is one line and one write, because several runtimes append to the same file. containerd takes the last
 //! record of level `error`, so [`report`] writes exactly one for a command that fails.
 
-use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use clap::{Arg, value_parser};
 use log::{Level, LevelFilter, Metadata, Record};
 
 use crate::Error;
-use crate::args::{option, switch};
+use crate::args::{Argument, Arguments, option, path_option, switch};
 
 /// What the command line says about the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,48 +37,32 @@ pub enum Format {
     Json,
 }
 
-pub(crate) fn arguments() -> Vec<Arg> {
-    vec![
-        option("log", "PATH", "append errors and warnings to this file").value_parser(value_parser!(OsString)),
-        option("log-format", "FORMAT", "how the log is written").value_parser(["text", "json"]),
-        option("log-level", "LEVEL", "the least severe level to log [default: warning]")
-            .value_parser(["error", "warning", "warn", "info", "debug", "trace"]),
-        switch("debug", "the same as --log-level debug"),
-    ]
-}
+pub(crate) const ARGUMENTS: &[Argument] = &[FILE, FORMAT, LEVEL, DEBUG];
 
-impl LogOptions {
-    /// What the words before the command say, each of the form `--name` or `--name=value`; the last one counts. A value that
-    /// makes no sense is refused later, and that can be logged.
-    pub(crate) fn of(words: &[OsString]) -> Self {
-        let mut options = Self::default();
-        let mut debug = false;
-        for word in words.iter().map(|word| word.as_bytes()) {
-            let at = word.iter().position(|byte| *byte == b'=').unwrap_or(word.len());
-            let (name, value) = (&word[..at], word.get(at + 1..).unwrap_or_default());
-            match name {
-                b"--log" => options.file = (!value.is_empty()).then(|| OsStr::from_bytes(value).into()),
-                b"--log-format" if value == b"json" => options.format = Format::Json,
-                b"--log-format" => options.format = Format::Text,
-                b"--log-level" => options.level = level(value),
-                b"--debug" => debug = true,
-                _ => {}
-            }
+const FILE: Argument = path_option("log", "append errors and warnings to this file");
+const FORMAT: Argument = option("log-format", "FORMAT", "how the log is written").values(&["text", "json"]);
+const LEVEL: Argument = option("log-level", "LEVEL", "the least severe level to log [default: warning]")
+    .values(&["error", "warning", "warn", "info", "debug", "trace"]);
+const DEBUG: Argument = switch("debug", "the same as --log-level debug");
+
+impl From<&Arguments> for LogOptions {
+    fn from(arguments: &Arguments) -> Self {
+        Self {
+            file: arguments.path(&FILE),
+            format: match arguments.text(&FORMAT) {
+                Some("json") => Format::Json,
+                _ => Format::Text,
+            },
+            level: match arguments.text(&LEVEL) {
+                Some("error") => Some(LevelFilter::Error),
+                Some("warning" | "warn") => Some(LevelFilter::Warn),
+                Some("info") => Some(LevelFilter::Info),
+                Some("debug") => Some(LevelFilter::Debug),
+                Some("trace") => Some(LevelFilter::Trace),
+                _ => arguments.flag(&DEBUG).then_some(LevelFilter::Debug),
+            },
         }
-        options.level = options.level.or_else(|| debug.then_some(LevelFilter::Debug));
-        options
     }
-}
-
-fn level(name: &[u8]) -> Option<LevelFilter> {
-    Some(match name {
-        b"error" => LevelFilter::Error,
-        b"warning" | b"warn" => LevelFilter::Warn,
-        b"info" => LevelFilter::Info,
-        b"debug" => LevelFilter::Debug,
-        b"trace" => LevelFilter::Trace,
-        _ => return None,
-    })
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();

@@ -2,27 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches};
 use engine::Runtime;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use state::ContainerId;
 use trace::{Timeline, Trace};
 
 use crate::Error;
-use crate::args::{container_id, path, path_option};
+use crate::args::{Argument, Arguments, path_option};
 use crate::global::Global;
 
 /// What is written may tell of the host.
 const MODE: u32 = 0o600;
 
 /// The flag: before the command for an engine, which has no say behind it, and behind it for people.
-pub(crate) fn argument() -> Arg {
-    path_option(
-        "trace",
-        "write where the time of create, start, run, exec or delete went: a picture if PATH ends in .svg, else JSON for \
-         ui.perfetto.dev; %id and %command in PATH stand for the container and the command",
-    )
-}
+pub(crate) const TRACE: Argument = path_option(
+    "trace",
+    "write where the time of create, start, run, exec or delete went: a picture if PATH ends in .svg, else JSON for \
+     ui.perfetto.dev; %id and %command in PATH stand for the container and the command",
+);
 
 /// Does the engine's part of a command, and writes its timeline if that is wanted. A trace that cannot be written is an error
 /// before anything is done; later on it is a warning, as the command itself has succeeded. A command that found nothing to do
@@ -30,13 +27,13 @@ pub(crate) fn argument() -> Arg {
 pub(crate) fn traced<T>(
     global: &Global,
     command: &'static str,
-    arguments: &ArgMatches,
+    arguments: &Arguments,
     mut runtime: Runtime,
     call: impl FnOnce(&Runtime) -> Result<T, engine::Error>,
 ) -> Result<Result<T, engine::Error>, Error> {
-    let pattern = path(arguments, "trace").or_else(|| global.trace.clone());
+    let pattern = arguments.path(&TRACE).or_else(|| global.trace.clone());
     // Another id is refused by the engine, and must not become part of a path.
-    let id = ContainerId::parse(container_id(arguments));
+    let id = ContainerId::parse(arguments.container());
     let (Some(pattern), Ok(id)) = (pattern, id) else { return Ok(call(&runtime)) };
     runtime.trace = Trace::start(sys::process::cpu_time());
     let file = named(pattern, id.as_str(), command);

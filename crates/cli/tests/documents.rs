@@ -10,9 +10,7 @@ fn pages_and_completions_are_written_for_every_command() {
     // `cargo test` builds the examples beside the programs; a run of this test alone needs `cargo build --examples`.
     let generator = Path::new(env!("CARGO_BIN_EXE_lightship")).with_file_name("examples").join("man-and-completions");
     assert!(Command::new(generator).arg(&directory).status().unwrap().success());
-    let program = cli::args::command();
-    let shown = program.get_subcommands().filter(|command| !command.is_hide_set());
-    for command in shown.map(clap::Command::get_name) {
+    for command in cli::commands::VERBS.iter().map(|verb| verb.name) {
         let page = std::fs::read_to_string(directory.join(format!("man8/lightship-{command}.8"))).unwrap();
         assert!(page.contains(&format!("lightship {command}")), "{command}: {page}");
     }
@@ -22,12 +20,14 @@ fn pages_and_completions_are_written_for_every_command() {
         let script = std::fs::read_to_string(directory.join(file)).unwrap();
         assert!(script.contains("additional-gids") && script.contains("console-socket"), "{file}");
     }
+    let bash = std::fs::read_to_string(directory.join("bash/lightship.bash")).unwrap();
+    assert!(bash.contains("-W \"table json\"") && bash.contains("compgen -f") && !bash.contains("-W \"\""), "{bash}");
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]
 fn the_help_lists_every_command_in_order() {
-    let help = cli::args::command().render_help().to_string();
+    let help = cli::help::program();
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(

@@ -48,7 +48,7 @@ impl Key {
 
     /// The name of the runtime's argument, without its dashes.
     #[must_use]
-    pub fn argument(self) -> &'static str {
+    pub const fn argument(self) -> &'static str {
         match self {
             Key::Publish => "net-publish",
             Key::Address => "net-address",
@@ -71,7 +71,7 @@ impl Key {
 
     /// What it does, in one line.
     #[must_use]
-    pub fn about(self) -> &'static str {
+    pub const fn about(self) -> &'static str {
         match self {
             Key::Publish => "ports that the host sees elsewhere",
             Key::Address => "the addresses that containers are confined to",

@@ -1,35 +1,67 @@
 //! The command lines that engines and people write, and what becomes of them.
 
+use std::os::unix::ffi::OsStringExt;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use super::*;
 
-/// The words that clap gets, one line; the check that it accepts them is in [`accepted`].
-fn rewritten(line: &str) -> String {
-    let line = CommandLine::new(line.split(' ').map(OsString::from));
-    let words: Vec<_> = line.global.iter().chain(&line.rest).map(|word| word.to_str().unwrap()).collect();
-    words.join(" ")
+fn read(line: &str) -> CommandLine {
+    CommandLine::new(line.split(' ').map(OsString::from))
 }
 
-fn accepted(line: &str) -> (Global, &'static Verb, ArgMatches) {
-    match CommandLine::new(line.split(' ').map(OsString::from)).request() {
+pub(crate) fn accepted(line: &str) -> (Global, &'static Verb, Arguments) {
+    match read(line).request() {
         Ok(Request::Run(global, verb, arguments)) => (global, verb, arguments),
         Ok(Request::Print(text)) => panic!("{line}: {text}"),
         Err(error) => panic!("{line}: {error}"),
     }
 }
 
+/// Why `line` is not a command line, which comes before anything is done.
 fn refused(line: &str) -> String {
-    match CommandLine::new(line.split(' ').map(OsString::from)).request() {
-        Err(error) => error.to_string(),
-        Ok(_) => panic!("{line} is accepted"),
+    let answer = match read(line).request() {
+        Ok(Request::Run(global, verb, arguments)) => (verb.run)(&global, &arguments).map(|_| ()),
+        answer => answer.map(|_| ()),
+    };
+    match answer {
+        Err(Error::Usage(message)) => message,
+        _ => panic!("{line} is accepted"),
     }
+}
+
+/// What was read, in one form for all that mean the same.
+fn one_form(line: &str) -> String {
+    let global = words(&read(line).global);
+    let (_, verb, arguments) = accepted(line);
+    let words: Vec<String> = global.into_iter().chain([verb.name.to_owned()]).chain(words(&arguments)).collect();
+    words.join(" ")
+}
+
+fn words(arguments: &Arguments) -> Vec<String> {
+    let mut words = Vec::new();
+    for (argument, value) in arguments.given() {
+        let value = value.to_str().unwrap();
+        match argument.kind {
+            Kind::Switch => words.push(format!("--{}", argument.name)),
+            Kind::Text | Kind::Path | Kind::List => words.push(format!("--{}={value}", argument.name)),
+            Kind::Positional { .. } | Kind::Trailing { .. } => words.push(value.to_owned()),
+        }
+    }
+    let foreign = arguments.given().filter(|(argument, _)| matches!(argument.kind, Kind::Trailing { .. })).count();
+    if foreign > 0 {
+        words.insert(words.len() - foreign, "--".to_owned());
+    }
+    words
 }
 
 /// Lines that must be accepted, and their one form.
 fn check(rows: &[(&str, &str)]) {
     for (line, expected) in rows {
-        assert_eq!(rewritten(line), *expected, "{line}");
-        accepted(line);
-        assert_eq!(rewritten(expected), *expected, "the one form is stable");
+        assert_eq!(one_form(line), *expected, "{line}");
+        assert_eq!(one_form(expected), *expected, "the one form is stable");
     }
 }
 
@@ -70,7 +102,7 @@ fn docker_and_containerd() {
         ("features", "features"),
     ] {
         let line = format!("{given} {command}");
-        assert_eq!(rewritten(&line), format!("{global} {expected}"), "{line}");
+        assert_eq!(one_form(&line), format!("{global} {expected}"), "{line}");
         let (global, verb, _) = accepted(&line);
         assert_eq!(global.root.as_deref(), Some("/run/moby".as_ref()));
         assert!(command.starts_with(verb.name));
@@ -84,7 +116,7 @@ fn runtime_arguments_of_the_daemon_come_first_and_the_last_word_counts() {
     assert_eq!(global.root.as_deref(), Some("/b".as_ref()));
     assert_eq!(global.rootless, engine::Rootless::Yes);
     assert_eq!(global.cgroup_manager, cgroups::Manager::Systemd);
-    let options = CommandLine::new(line.split(' ').map(OsString::from)).log_options();
+    let options = read(line).log_options();
     assert_eq!(options.file.as_deref(), Some("/l".as_ref()));
     assert_eq!(options.format, crate::log::Format::Json);
     assert_eq!(options.level, Some(log::LevelFilter::Debug));
@@ -150,26 +182,43 @@ fn flags_in_the_forms_of_go() {
 }
 
 #[test]
+fn the_last_of_several_counts() {
+    check(&[
+        ("--root /a --root /b state c", "--root=/b state c"),
+        ("run --detach --keep --detach=false c", "run --keep c"),
+        ("run --detach=0 -d --bundle /a -b /b c", "run --detach --bundle=/b c"),
+    ]);
+}
+
+#[test]
+fn the_log_is_found_behind_what_makes_no_sense() {
+    let line = "--bogus --log-format xml --log /l --log-format json --log-level nonsense nonsense";
+    refused(line);
+    let options = read(line).log_options();
+    assert_eq!((options.file.as_deref(), options.format), (Some("/l".as_ref()), crate::log::Format::Json));
+}
+
+#[test]
 fn the_process_of_exec_keeps_its_own_flags() {
     check(&[
         ("exec c cmd -x --tty -h", "exec c -- cmd -x --tty -h"),
         ("exec c -- cmd -x -- -y", "exec c -- cmd -x -- -y"),
+        ("exec c cmd -- -h", "exec c -- cmd -- -h"),
+        ("exec -- c -x", "exec c -- -x"),
         ("exec c -t cmd -t", "exec c --tty -- cmd -t"),
         ("exec -tu 0:0 c sh -c exit", "exec --tty --user=0:0 c -- sh -c exit"),
         ("exec -e A=b -e --x --cap CAP_KILL c env", "exec --env=A=b --env=--x --cap=CAP_KILL c -- env"),
         ("exec -g 1 -g 2 c id", "exec --additional-gids=1 --additional-gids=2 c -- id"),
     ]);
-    let (.., arguments) = accepted("exec c -- cmd -x -- -y");
-    let words: Vec<&OsString> = arguments.get_many("args").unwrap().collect();
-    assert_eq!(words, ["cmd", "-x", "--", "-y"]);
 }
 
 #[test]
 fn the_options_of_ps_follow_the_container() {
-    check(&[("ps c -f", "ps c -- -f"), ("ps -f json c", "ps --format=json c"), ("ps c -- aux", "ps c -- aux")]);
-    let (.., arguments) = accepted("ps c -f -o pid");
-    let words: Vec<&OsString> = arguments.get_many("ps").unwrap().collect();
-    assert_eq!(words, ["-f", "-o", "pid"]);
+    check(&[
+        ("ps c -f -o pid", "ps c -- -f -o pid"),
+        ("ps -f json c", "ps --format=json c"),
+        ("ps c -- aux", "ps c -- aux"),
+    ]);
 }
 
 #[test]
@@ -188,6 +237,12 @@ fn refusals_are_one_line_and_name_the_word() {
         ("--log-format xml state c", "'xml'"),
         ("update --memory 1x c", "'1x'"),
         ("create --bundle", "--bundle"),
+        ("create --log /l c", "'--log'"),
+        ("run -dx c", "'-dx'"),
+        ("-- state c", "'--'"),
+        ("ports 0", "'0'"),
+        ("checkpoint --status-fd x c", "'x'"),
+        ("help stat", "'state'"),
         ("run --detach=maybe c", "'maybe'"),
     ] {
         let message = refused(line);
@@ -202,11 +257,12 @@ fn help_and_version_are_answers() {
         ("--version", "lightship version "),
         ("-v", "\nspec: "),
         ("--root /r --help", "Commands:"),
-        ("help kill", "lightship kill"),
         ("kill -h", "lightship kill"),
+        ("exec c -h", "lightship exec"),
+        ("run --help --bogus", "lightship run"),
         ("--help kill", "Commands:"),
     ] {
-        match CommandLine::new(line.split(' ').map(OsString::from)).request() {
+        match read(line).request() {
             Ok(Request::Print(text)) => assert!(text.contains(expected), "{line}: {text}"),
             Ok(Request::Run(..)) => panic!("{line} runs a command"),
             Err(error) => panic!("{line}: {error}"),
@@ -222,3 +278,43 @@ fn paths_may_be_any_bytes() {
     assert_eq!(line.log_options().file, Some(OsString::from_vec(b"/\xff".to_vec()).into()));
     assert!(matches!(line.request(), Ok(Request::Run(..))));
 }
+
+proptest! {
+    /// Whatever the words are: no panic, and what is refused gives a reason.
+    #[test]
+    fn any_words(line in vec(prop_oneof![select(WORDS).prop_map(|word| word.to_vec()), vec(any::<u8>(), 0..9)], 0..9)) {
+        let line = CommandLine::new(line.into_iter().map(OsString::from_vec));
+        let _ = line.log_options();
+        if let Err(error) = line.request() {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+}
+
+const WORDS: &[&[u8]] = &[
+    b"--root",
+    b"-v",
+    b"--log=/l",
+    b"--log-level",
+    b"run",
+    b"exec",
+    b"ps",
+    b"kill",
+    b"update",
+    b"c",
+    b"-d",
+    b"-dt",
+    b"-b",
+    b"-b=",
+    b"--bundle",
+    b"--detach=",
+    b"--detach=false",
+    b"--",
+    b"-",
+    b"--=",
+    b"-=",
+    b"--help",
+    b"-e",
+    b"--memory",
+    b"",
+];

@@ -3,25 +3,21 @@
 //! Its standard input is the table of the container's attempts that have not succeeded, its standard output a file that remembers
 //! what has been said, and its standard error that of the container.
 
-use clap::{ArgMatches, Command};
 use rustix::io::{pread, write};
 use rustix::stdio::{stderr, stdin, stdout};
 
 use super::Verb;
 use crate::Error;
+use crate::args::Arguments;
 use crate::global::Global;
 
 /// The most that is said to one container, in bytes.
 const MOST: usize = 32 * 1024;
 
-pub(super) const VERB: Verb = Verb { name: "diagnose", about: "explain failed binds", arguments, run };
-
-fn arguments(command: Command) -> Command {
-    command
-}
+pub(super) const VERB: Verb = Verb { name: "diagnose", about: "explain failed binds", arguments: &[], run };
 
 /// The container's own output is no place for complaints: what cannot be said is not said.
-fn run(global: &Global, _: &ArgMatches) -> Result<u8, Error> {
+fn run(global: &Global, _: &Arguments) -> Result<u8, Error> {
     let Ok(attempts) = rustix::io::fcntl_dupfd_cloexec(stdin(), 3) else { return Ok(1) };
     let Ok(lines) = global.runtime().diagnose(attempts) else { return Ok(1) };
     let mut said = said();

@@ -2,30 +2,28 @@
 
 use std::time::Duration;
 
-use clap::{ArgMatches, Command};
-
 use super::Verb;
-use crate::args::{container_id, id, option, switch};
+use crate::args::{Argument, Arguments, ID, option, switch};
 use crate::global::Global;
 use crate::{Error, output};
 
-pub(super) const VERB: Verb =
-    Verb { name: "events", about: "print statistics and events of a container", arguments, run };
+pub(super) const VERB: Verb = Verb {
+    name: "events",
+    about: "print statistics and events of a container",
+    arguments: &[&[INTERVAL, STATS, ID]],
+    run,
+};
 
-fn arguments(command: Command) -> Command {
-    command
-        .arg(option("interval", "TIME", "time between statistics").default_value("5s").value_parser(duration))
-        .arg(switch("stats", "print the statistics once and return"))
-        .arg(id())
-}
+const INTERVAL: Argument = option("interval", "TIME", "time between statistics [default: 5s]");
+const STATS: Argument = switch("stats", "print the statistics once and return");
 
-fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    let (runtime, id) = (global.runtime(), container_id(arguments));
-    if arguments.get_flag("stats") {
+fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    let (runtime, id) = (global.runtime(), arguments.container());
+    let interval = arguments.parse(&INTERVAL, duration)?.unwrap_or(Duration::from_secs(5));
+    if arguments.flag(&STATS) {
         output::print_json_line(&runtime.stats(id)?)?;
         return Ok(0);
     }
-    let interval = arguments.get_one("interval").copied().unwrap_or(Duration::from_secs(5));
     let mut printed = Ok(());
     runtime.events(id, interval, &mut |event| {
         printed = output::print_json_line(event);

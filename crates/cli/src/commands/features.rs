@@ -4,22 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use clap::ArgMatches;
 use spec::features::{Cgroup, Enabled, Features, IntelRdt, Linux, MemoryPolicy, MountExtensions, Seccomp};
 use spec::seccomp::{Action, Arch, Flag, Operator};
 use spec::{Hooks, MemoryPolicyFlag, MemoryPolicyMode, NamespaceType};
 
 use super::Verb;
+use crate::args::Arguments;
 use crate::global::Global;
 use crate::{Error, output};
 
-pub(super) const VERB: Verb =
-    Verb { name: "features", about: "print what this runtime supports", arguments: |command| command, run };
+pub(super) const VERB: Verb = Verb { name: "features", about: "print what this runtime supports", arguments: &[], run };
 
 /// The oldest version of the specification whose configurations are read.
 const OCI_VERSION_MIN: &str = "1.0.0";
 
-fn run(_: &Global, _: &ArgMatches) -> Result<u8, Error> {
+fn run(_: &Global, _: &Arguments) -> Result<u8, Error> {
     output::print_json(&features())?;
     Ok(0)
 }

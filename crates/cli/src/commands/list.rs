@@ -1,22 +1,17 @@
 //! `lightship list`: the containers below the root.
 
-use clap::{ArgMatches, Command};
-
 use super::Verb;
-use crate::args::{option, switch, text};
+use crate::args::{Argument, Arguments, option, switch};
 use crate::global::Global;
 use crate::{Error, output};
 use engine::Listed;
 
-pub(super) const VERB: Verb = Verb { name: "list", about: "list containers", arguments, run };
+pub(super) const VERB: Verb = Verb { name: "list", about: "list containers", arguments: &[&[FORMAT, QUIET]], run };
 
-fn arguments(command: Command) -> Command {
-    command
-        .arg(option("format", "FORMAT", "table or json").short('f').value_parser(["table", "json"]))
-        .arg(switch("quiet", "print only the names").short('q'))
-}
+pub(super) const FORMAT: Argument = option("format", "FORMAT", "table or json").short('f').values(&["table", "json"]);
+const QUIET: Argument = switch("quiet", "print only the names").short('q');
 
-fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
+fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
     let mut containers = global.runtime().list()?;
     containers.retain(|container| match &container.error {
         None => true,
@@ -25,9 +20,9 @@ fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
             false
         }
     });
-    if arguments.get_flag("quiet") {
+    if arguments.flag(&QUIET) {
         output::print(containers.iter().map(|container| format!("{}\n", container.id)).collect::<String>().as_bytes())?;
-    } else if text(arguments, "format") == Some("json") {
+    } else if arguments.text(&FORMAT) == Some("json") {
         output::print_json_line(&containers)?;
     } else {
         output::print(table(&containers).as_bytes())?;

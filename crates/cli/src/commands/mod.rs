@@ -7,6 +7,7 @@ mod diagnose;
 mod events;
 pub mod exec;
 mod features;
+mod help;
 mod kill;
 mod list;
 mod net;
@@ -21,9 +22,8 @@ mod start;
 mod state;
 mod update;
 
-use clap::{ArgMatches, Command};
-
 use crate::Error;
+use crate::args::{Arguments, Table};
 use crate::global::Global;
 
 /// One command of the program.
@@ -32,16 +32,16 @@ pub struct Verb {
     pub name: &'static str,
     /// One line for the help.
     pub about: &'static str,
-    /// Adds its arguments.
-    pub arguments: fn(Command) -> Command,
+    /// What it takes.
+    pub arguments: Table,
     /// Runs it and returns the exit status.
-    pub run: fn(&Global, &ArgMatches) -> Result<u8, Error>,
+    pub run: fn(&Global, &Arguments) -> Result<u8, Error>,
 }
 
 /// The command that the runtime's watchers call, and nobody else: it is in no help.
-pub const INTERNAL: &str = diagnose::VERB.name;
+pub const INTERNAL: Verb = diagnose::VERB;
 
-/// Every command, in the order of the help.
+/// Every other command, in the order of the help.
 pub const VERBS: &[Verb] = &[
     create::VERB,
     start::VERB,
@@ -62,5 +62,5 @@ pub const VERBS: &[Verb] = &[
     ports::VERB,
     spec::VERB,
     features::VERB,
-    diagnose::VERB,
+    help::VERB,
 ];

@@ -2,23 +2,21 @@
 
 use std::fmt::Write;
 
-use clap::{ArgMatches, Command};
 use engine::{NetworkDocument, Port};
 
 use super::Verb;
-use crate::args::{container_id, id, switch};
+use crate::args::{Argument, Arguments, ID, switch};
 use crate::global::Global;
 use crate::{Error, output};
 
-pub(super) const VERB: Verb = Verb { name: "net", about: "print what a container's network is", arguments, run };
+pub(super) const VERB: Verb =
+    Verb { name: "net", about: "print what a container's network is", arguments: &[&[JSON, ID]], run };
 
-fn arguments(command: Command) -> Command {
-    command.arg(switch("json", "print it as JSON")).arg(id())
-}
+const JSON: Argument = switch("json", "print it as JSON");
 
-fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    let network = global.runtime().network(container_id(arguments))?;
-    if arguments.get_flag("json") {
+fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    let network = global.runtime().network(arguments.container())?;
+    if arguments.flag(&JSON) {
         output::print_json(&network)?;
     } else {
         output::print(page(&network).as_bytes())?;

@@ -1,20 +1,14 @@
 //! `lightship pause`: stop all processes of a container until resume.
 
-use clap::{ArgMatches, Command};
-
 use super::Verb;
 use crate::Error;
-use crate::args::{container_id, id};
+use crate::args::{Arguments, ID};
 use crate::global::Global;
 
 pub(super) const VERB: Verb =
-    Verb { name: "pause", about: "stop all processes of a container until resume", arguments, run };
+    Verb { name: "pause", about: "stop all processes of a container until resume", arguments: &[&[ID]], run };
 
-fn arguments(command: Command) -> Command {
-    command.arg(id())
-}
-
-fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    global.runtime().pause(container_id(arguments))?;
+fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    global.runtime().pause(arguments.container())?;
     Ok(0)
 }

@@ -1,37 +1,31 @@
 //! `lightship ports`: who holds which port of the host.
 
+use std::num::NonZero;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
 use engine::{Change, Port};
 use serde::Serialize;
 
 use super::Verb;
-use crate::args::switch;
+use crate::args::{Argument, Arguments, positional, switch};
 use crate::global::Global;
 use crate::{Error, output};
 
-pub(super) const VERB: Verb = Verb { name: "ports", about: "tell who holds which port", arguments, run };
+pub(super) const VERB: Verb =
+    Verb { name: "ports", about: "tell who holds which port", arguments: &[&[JSON, WATCH, PORT]], run };
 
 /// How often the ports are read again: as quick as an answer must be for somebody who looks on.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-fn arguments(command: Command) -> Command {
-    command
-        .arg(switch("json", "print JSON: an array, and with --watch an object for each change"))
-        .arg(switch("watch", "print each change as well, at most a quarter of a second later"))
-        .arg(
-            Arg::new("port")
-                .value_name("PORT")
-                .value_parser(value_parser!(u16).range(1..))
-                .help("this port alone [default: every port that somebody listens on]"),
-        )
-}
+const JSON: Argument = switch("json", "print JSON: an array, and with --watch an object for each change");
+const WATCH: Argument = switch("watch", "print each change as well, at most a quarter of a second later");
+const PORT: Argument = positional("PORT", "this port alone [default: every port that somebody listens on]");
 
-fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    let port = arguments.get_one("port").copied();
-    let json = arguments.get_flag("json");
-    if arguments.get_flag("watch") {
+fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    let port = |text: &str| text.parse::<NonZero<u16>>().map_err(|_| "want a port from 1 to 65535");
+    let port = arguments.parse(&PORT, port)?.map(NonZero::get);
+    let json = arguments.flag(&JSON);
+    if arguments.flag(&WATCH) {
         let mut printed = Ok(());
         global.runtime().watch_ports(port, INTERVAL, &mut |change, port| {
             printed = print_change(change, port, json);

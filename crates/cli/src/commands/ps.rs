@@ -1,36 +1,25 @@
 //! `lightship ps`: the processes of a container, as numbers or as the host's ps(1) shows them.
 
 use std::ffi::OsString;
-use std::process::Command as Program;
-
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::process::Command;
 
 use super::Verb;
-use crate::args::{container_id, id, list, option, text};
+use super::list::FORMAT;
+use crate::args::{Argument, Arguments, ID, trailing};
 use crate::global::Global;
 use crate::{Error, output};
 
-pub(super) const VERB: Verb = Verb { name: "ps", about: "list the processes of a container", arguments, run };
+pub(super) const VERB: Verb =
+    Verb { name: "ps", about: "list the processes of a container", arguments: &[&[FORMAT, ID, OPTIONS]], run };
 
-fn arguments(command: Command) -> Command {
-    command.arg(option("format", "FORMAT", "table or json").short('f').value_parser(["table", "json"])).arg(id()).arg(
-        Arg::new("ps")
-            .value_name("PS OPTION")
-            .action(ArgAction::Append)
-            .num_args(0..)
-            .trailing_var_arg(true)
-            .allow_hyphen_values(true)
-            .value_parser(value_parser!(OsString))
-            .help("options of ps(1) for the table [default: -ef]"),
-    )
-}
+const OPTIONS: Argument = trailing("PS OPTION", true, "options of ps(1) for the table [default: -ef]");
 
-fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    let pids = global.runtime().ps(container_id(arguments))?;
-    if text(arguments, "format") == Some("json") {
+fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    let pids = global.runtime().ps(arguments.container())?;
+    if arguments.text(&FORMAT) == Some("json") {
         output::print_json_line(&pids)?;
     } else {
-        let mut options = list(arguments, "ps");
+        let mut options = arguments.words(&OPTIONS);
         if options.is_empty() {
             options.push(OsString::from("-ef"));
         }
@@ -41,7 +30,7 @@ fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
 
 #[expect(clippy::disallowed_methods, reason = "the table is by definition what the user's ps prints")]
 fn host_ps(options: &[OsString]) -> Result<String, Error> {
-    let output = Program::new("ps").args(options).output().map_err(|error| Error::Ps(error.to_string()))?;
+    let output = Command::new("ps").args(options).output().map_err(|error| Error::Ps(error.to_string()))?;
     if !output.status.success() {
         return Err(Error::Ps(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }

@@ -4,32 +4,29 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
-use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::Verb;
 use crate::Error;
-use crate::args::{path, path_option, switch};
+use crate::args::{Argument, Arguments, path_option, switch};
 use crate::global::Global;
 
-pub(super) const VERB: Verb = Verb { name: "spec", about: "write a config.json to begin with", arguments, run };
+pub(super) const VERB: Verb =
+    Verb { name: "spec", about: "write a config.json to begin with", arguments: &[&[BUNDLE, ROOTLESS]], run };
 
 /// A shell with few capabilities, none of them inheritable, in its own namespaces.
 const CONFIG: &str = include_str!("spec.json");
 
-fn arguments(command: Command) -> Command {
-    command
-        .arg(path_option("bundle", "the directory to write it in [default: .]").short('b'))
-        .arg(switch("rootless", "for a caller who is not root"))
-}
+const BUNDLE: Argument = path_option("bundle", "the directory to write it in [default: .]").short('b');
+const ROOTLESS: Argument = switch("rootless", "for a caller who is not root");
 
-fn run(_: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    let config = if arguments.get_flag("rootless") {
+fn run(_: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    let config = if arguments.flag(&ROOTLESS) {
         rootless(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())?
     } else {
         CONFIG.to_owned()
     };
-    let file = path(arguments, "bundle").unwrap_or_default().join("config.json");
+    let file = arguments.path(&BUNDLE).unwrap_or_default().join("config.json");
     write_new(&file, &config).map_err(|error| Error::File { verb: "write", path: file, error: error.into() })?;
     Ok(0)
 }

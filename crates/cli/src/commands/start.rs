@@ -1,22 +1,17 @@
 //! `lightship start`: run the process of a created container.
 
-use clap::{ArgMatches, Command};
-
 use super::Verb;
 use crate::Error;
-use crate::args::{container_id, id};
+use crate::args::{Arguments, ID};
 use crate::global::Global;
-use crate::trace::{self, traced};
+use crate::trace::{TRACE, traced};
 use engine::Runtime;
 
-pub(super) const VERB: Verb = Verb { name: "start", about: "run the process of a created container", arguments, run };
+pub(super) const VERB: Verb =
+    Verb { name: "start", about: "run the process of a created container", arguments: &[&[TRACE, ID]], run };
 
-fn arguments(command: Command) -> Command {
-    command.arg(trace::argument()).arg(id())
-}
-
-fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    let start = |runtime: &Runtime| runtime.start(container_id(arguments));
+fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    let start = |runtime: &Runtime| runtime.start(arguments.container());
     traced(global, VERB.name, arguments, global.runtime(), start)??;
     Ok(0)
 }

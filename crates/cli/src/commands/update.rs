@@ -6,17 +6,20 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::Verb;
 use crate::Error;
-use crate::args::{container_id, id, option, path, path_option, text};
+use crate::args::{Argument, Arguments, ID, number, option, path_option};
 use crate::global::Global;
 use engine::IntelRdtUpdate;
 
-pub(super) const VERB: Verb =
-    Verb { name: "update", about: "change the resource limits of a container", arguments, run };
+pub(super) const VERB: Verb = Verb {
+    name: "update",
+    about: "change the resource limits of a container",
+    arguments: &[&[RESOURCES], &LIMIT_FLAGS, REMOVED, &[L3_CACHE_SCHEMA, MEM_BW_SCHEMA, ID]],
+    run,
+};
 
 /// What the value of a limit's flag looks like.
 #[derive(Clone, Copy)]
@@ -29,57 +32,57 @@ enum Kind {
 }
 
 /// Flag, group and member in `/linux/resources`, and the kind of value.
-const LIMITS: &[(&str, &str, &str, Kind, &str)] = &[
-    ("blkio-weight", "blockIO", "weight", Kind::Unsigned, "share of block I/O, from 10 to 1000"),
-    ("cpu-period", "cpu", "period", Kind::Unsigned, "CPU period in microseconds"),
-    ("cpu-quota", "cpu", "quota", Kind::Signed, "CPU time in a period, in microseconds"),
-    ("cpu-burst", "cpu", "burst", Kind::Unsigned, "unused CPU time that may be saved up, in microseconds"),
-    ("cpu-share", "cpu", "shares", Kind::Unsigned, "share of CPU time against other containers"),
-    ("cpu-rt-period", "cpu", "realtimePeriod", Kind::Unsigned, "realtime period in microseconds"),
-    ("cpu-rt-runtime", "cpu", "realtimeRuntime", Kind::Signed, "realtime in a period, in microseconds"),
-    ("cpu-idle", "cpu", "idle", Kind::Signed, "1 runs the container only when the CPU is idle"),
-    ("cpuset-cpus", "cpu", "cpus", Kind::Text, "CPUs to use, such as 0-3,6"),
-    ("cpuset-mems", "cpu", "mems", Kind::Text, "memory nodes to use"),
-    ("memory", "memory", "limit", Kind::Bytes, "memory limit in bytes"),
-    ("memory-reservation", "memory", "reservation", Kind::Bytes, "soft memory limit in bytes"),
-    ("memory-swap", "memory", "swap", Kind::Bytes, "limit of memory and swap together, in bytes"),
-    ("pids-limit", "pids", "limit", Kind::Signed, "most processes at a time; -1 is no limit"),
+const LIMITS: &[(Argument, &str, &str, Kind)] = &[
+    (option("blkio-weight", "N", "share of block I/O, from 10 to 1000"), "blockIO", "weight", Kind::Unsigned),
+    (option("cpu-period", "N", "CPU period in microseconds"), "cpu", "period", Kind::Unsigned),
+    (option("cpu-quota", "N", "CPU time in a period, in microseconds"), "cpu", "quota", Kind::Signed),
+    (option("cpu-burst", "N", "unused CPU time that may be saved up, in microseconds"), "cpu", "burst", Kind::Unsigned),
+    (option("cpu-share", "N", "share of CPU time against other containers"), "cpu", "shares", Kind::Unsigned),
+    (option("cpu-rt-period", "N", "realtime period in microseconds"), "cpu", "realtimePeriod", Kind::Unsigned),
+    (option("cpu-rt-runtime", "N", "realtime in a period, in microseconds"), "cpu", "realtimeRuntime", Kind::Signed),
+    (option("cpu-idle", "N", "1 runs the container only when the CPU is idle"), "cpu", "idle", Kind::Signed),
+    (option("cpuset-cpus", "LIST", "CPUs to use, such as 0-3,6"), "cpu", "cpus", Kind::Text),
+    (option("cpuset-mems", "LIST", "memory nodes to use"), "cpu", "mems", Kind::Text),
+    (option("memory", "BYTES", "memory limit in bytes"), "memory", "limit", Kind::Bytes),
+    (option("memory-reservation", "BYTES", "soft memory limit in bytes"), "memory", "reservation", Kind::Bytes),
+    (option("memory-swap", "BYTES", "limit of memory and swap together, in bytes"), "memory", "swap", Kind::Bytes),
+    (option("pids-limit", "N", "most processes at a time; -1 is no limit"), "pids", "limit", Kind::Signed),
 ];
 
 /// Limits the kernel no longer has; callers written for it may still set them.
-const REMOVED: [&str; 2] = ["kernel-memory", "kernel-memory-tcp"];
+const REMOVED: &[Argument] =
+    &[option("kernel-memory", "BYTES", "ignored").hidden(), option("kernel-memory-tcp", "BYTES", "ignored").hidden()];
 
-fn arguments(command: Command) -> Command {
-    let limits = LIMITS.iter().map(|&(flag, _, _, kind, help)| {
-        let limit = option(flag, kind.value_name(), help);
-        limit.value_parser(move |text: &str| kind.parse(text))
-    });
-    command
-        .arg(
-            path_option("resources", "read the limits, as in config.json, from this file; - is standard input")
-                .short('r'),
-        )
-        .args(limits)
-        .args(REMOVED.map(|flag| option(flag, "BYTES", "ignored").hide(true)))
-        .arg(option("l3-cache-schema", "SCHEMA", "Intel RDT L3 cache schema"))
-        .arg(option("mem-bw-schema", "SCHEMA", "Intel RDT memory bandwidth schema"))
-        .arg(id())
-}
+const RESOURCES: Argument =
+    path_option("resources", "read the limits, as in config.json, from this file; - is standard input").short('r');
+const L3_CACHE_SCHEMA: Argument = option("l3-cache-schema", "SCHEMA", "Intel RDT L3 cache schema");
+const MEM_BW_SCHEMA: Argument = option("mem-bw-schema", "SCHEMA", "Intel RDT memory bandwidth schema");
 
-fn run(global: &Global, arguments: &ArgMatches) -> Result<u8, Error> {
-    for flag in REMOVED.iter().filter(|flag| text(arguments, flag).is_some()) {
-        log::warn!("--{flag} is ignored: the kernel has no such limit any more");
+/// The flags of [`LIMITS`].
+const LIMIT_FLAGS: [Argument; LIMITS.len()] = {
+    let mut flags = [LIMITS[0].0; LIMITS.len()];
+    let mut place = 1;
+    while place < flags.len() {
+        flags[place] = LIMITS[place].0;
+        place += 1;
     }
-    let document = match path(arguments, "resources") {
+    flags
+};
+
+fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    for flag in REMOVED.iter().filter(|flag| arguments.flag(flag)) {
+        log::warn!("--{} is ignored: the kernel has no such limit any more", flag.name);
+    }
+    let document = match arguments.path(&RESOURCES) {
         Some(file) => read(&file)?,
-        None => from_flags(arguments).to_string().into_bytes(),
+        None => from_flags(arguments)?.to_string().into_bytes(),
     };
     let resources = spec::Resources::from_bytes(&document)?;
     let intel_rdt = IntelRdtUpdate {
-        l3_cache_schema: text(arguments, "l3-cache-schema").map(str::to_owned),
-        mem_bw_schema: text(arguments, "mem-bw-schema").map(str::to_owned),
+        l3_cache_schema: arguments.text(&L3_CACHE_SCHEMA).map(str::to_owned),
+        mem_bw_schema: arguments.text(&MEM_BW_SCHEMA).map(str::to_owned),
     };
-    global.runtime().update(container_id(arguments), &resources, &intel_rdt)?;
+    global.runtime().update(arguments.container(), &resources, &intel_rdt)?;
     Ok(0)
 }
 
@@ -96,29 +99,21 @@ fn read(file: &Path) -> Result<Vec<u8>, Error> {
     Ok(document)
 }
 
-fn from_flags(arguments: &ArgMatches) -> Value {
+fn from_flags(arguments: &Arguments) -> Result<Value, Error> {
     let mut resources = json!({});
-    for (flag, group, member, ..) in LIMITS {
-        if let Some(value) = arguments.get_one::<Value>(flag) {
-            resources[group][member] = value.clone();
+    for (flag, group, member, kind) in LIMITS {
+        if let Some(value) = arguments.parse(flag, |text| kind.parse(text))? {
+            resources[group][member] = value;
         }
     }
-    resources
+    Ok(resources)
 }
 
 impl Kind {
-    fn value_name(self) -> &'static str {
-        match self {
-            Self::Text => "LIST",
-            Self::Unsigned | Self::Signed => "N",
-            Self::Bytes => "BYTES",
-        }
-    }
-
     fn parse(self, text: &str) -> Result<Value, &'static str> {
         match self {
             Self::Text => Ok(text.into()),
-            Self::Unsigned => text.parse::<u64>().map(Value::from).map_err(|_| "want a whole number"),
+            Self::Unsigned => number::<u64>(text).map(Value::from),
             Self::Signed => text.parse::<i64>().map(Value::from).map_err(|_| "want a whole number"),
             Self::Bytes => bytes(text).map(Value::from).ok_or("want bytes, such as 512m or 1073741824, or -1"),
         }
@@ -140,6 +135,7 @@ fn bytes(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command_line::tests::accepted;
 
     #[test]
     fn sizes() {
@@ -162,10 +158,10 @@ mod tests {
 
     #[test]
     fn flags_make_the_document_of_config_json() {
-        let command = arguments(Command::new("update").no_binary_name(true));
-        let words = ["--memory=1g", "--memory-swap=-1", "--cpu-quota=-1", "--cpuset-cpus=0-1", "--pids-limit=0", "c"];
+        let line = "update --memory=1g --memory-swap=-1 --cpu-quota=-1 --cpuset-cpus=0-1 --pids-limit=0 c";
+        let (.., arguments) = accepted(line);
         assert_eq!(
-            from_flags(&command.get_matches_from(words)),
+            from_flags(&arguments).unwrap(),
             json!({
                 "memory": { "limit": 1 << 30, "swap": -1 },
                 "cpu": { "quota": -1, "cpus": "0-1" },
