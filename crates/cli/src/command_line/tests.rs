@@ -236,6 +236,8 @@ fn refusals_are_one_line_and_name_the_word() {
         ("create --preserve-fds -1 c", "'-1'"),
         ("--log-format xml state c", "'xml'"),
         ("update --memory 1x c", "'1x'"),
+        ("update --memory 1x --resources /r c", "'1x'"),
+        ("exec --process= c", "<COMMAND>"),
         ("create --bundle", "--bundle"),
         ("create --log /l c", "'--log'"),
         ("run -dx c", "'-dx'"),

@@ -73,9 +73,10 @@ fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
     for flag in REMOVED.iter().filter(|flag| arguments.flag(flag)) {
         log::warn!("--{} is ignored: the kernel has no such limit any more", flag.name);
     }
+    let flags = from_flags(arguments)?;
     let document = match arguments.path(&RESOURCES) {
         Some(file) => read(&file)?,
-        None => from_flags(arguments)?.to_string().into_bytes(),
+        None => flags.to_string().into_bytes(),
     };
     let resources = spec::Resources::from_bytes(&document)?;
     let intel_rdt = IntelRdtUpdate {
