@@ -2,6 +2,7 @@
 
 mod assembler;
 mod map;
+mod ring;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -78,6 +79,8 @@ pub enum Hook {
     GetSockName4 = 31,
     /// getsockname(2), IPv6 (5.8).
     GetSockName6 = 32,
+    /// A socket is closed (5.9).
+    SockRelease = 34,
 }
 
 impl Hook {
@@ -85,7 +88,7 @@ impl Hook {
     fn program_type(self) -> u32 {
         match self {
             Hook::Ingress | Hook::Egress => 8,
-            Hook::PostBind4 | Hook::PostBind6 => 9,
+            Hook::PostBind4 | Hook::PostBind6 | Hook::SockRelease => 9,
             Hook::Device => 15,
             Hook::Sysctl => 23,
             _ => 18,
@@ -114,6 +117,7 @@ impl Hook {
             Hook::GetPeerName6 => "cgroup/getpeername6",
             Hook::GetSockName4 => "cgroup/getsockname4",
             Hook::GetSockName6 => "cgroup/getsockname6",
+            Hook::SockRelease => "cgroup/sock_release",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Programs and maps, made by the kernel itself. Needs root; a test that cannot run here says why and passes.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-use sys::bpf::{self, Hook, Instruction, Map, MapKind};
+use sys::bpf::{self, Assembler, Field, Helper, Hook, Instruction, Map, MapKind, Register, Width};
 
 const fn instruction(code: u8, registers: u8, immediate: i32) -> Instruction {
     Instruction { code, registers, offset: 0, immediate }
@@ -49,7 +49,36 @@ fn a_map_has_the_sizes_that_it_was_made_with() {
     assert!(map.lookup(&[0; 2]).is_err() && map.update(&[0; 4], &[0; 8]).is_err());
     let all = Map::create(MapKind::PerCpuArray, "all", 4, 4, 1).unwrap();
     assert_eq!(all.lookup(&[0; 4]).unwrap().unwrap().len(), 8 * bpf::possible_cpus().unwrap());
-    // One of them that can be mapped is an array as any other.
-    let mapped = Map::create_mappable("mapped", 12).unwrap();
-    assert_eq!(mapped.lookup(&[0; 4]).unwrap(), Some(vec![0; 12]));
+}
+
+#[test]
+fn a_ring_buffer_is_read_in_order_and_round_and_round() {
+    if !allowed() {
+        return;
+    }
+    let ring = Map::create(MapKind::RingBuffer, "ring", 0, 0, bpf::page_size() as u32).unwrap();
+    // A packet's record is its length.
+    let mut asm = Assembler::default();
+    asm.load_field(Register::R2, Register::R1, Field::word(0));
+    asm.store(Width::Word, Register::R10, -4, Register::R2);
+    asm.set_map(Register::R1, &ring);
+    asm.copy(Register::R2, Register::R10);
+    asm.add(Register::R2, -4);
+    asm.set(Register::R3, 4);
+    asm.set(Register::R4, 0);
+    asm.call(Helper::RingOutput);
+    asm.answer(1);
+    let program = bpf::load(Hook::Ingress, "write", &asm.finish().unwrap()).unwrap();
+    assert!(ring.take_records().unwrap().is_empty());
+    for first in (60..1000).step_by(100) {
+        let written: Vec<u32> = (first..first + 100).collect();
+        for length in &written {
+            bpf::test_run(&program, &vec![0; *length as usize + 14]).unwrap();
+        }
+        let read = ring.take_records().unwrap();
+        let read: Vec<u32> = read.into_iter().map(|one| u32::from_ne_bytes(one.try_into().unwrap())).collect();
+        assert_eq!(read, written);
+    }
+    let none = Map::create(MapKind::Array, "none", 4, 4, 1).unwrap();
+    assert!(none.take_records().is_err());
 }

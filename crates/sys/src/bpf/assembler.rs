@@ -34,6 +34,7 @@ pub mod opcode {
     pub const SHIFT_RIGHT: u8 = 0x77;
     pub const STORE: u8 = 0x63;
     pub const STORE_NUMBER: u8 = 0x62;
+    pub const SUBTRACT: u8 = 0x17;
     pub const SWAP: u8 = 0xdc;
     pub const XOR: u8 = 0xa4;
     pub const XOR_WIDE: u8 = 0xa7;
@@ -220,6 +221,11 @@ impl Assembler {
         self.push(opcode::ADD | FROM_REGISTER, to, from, 0, 0);
     }
 
+    /// `to -= from`. The distance of two pointers is a number (it takes CAP_PERFMON).
+    pub fn subtract_register(&mut self, to: Register, from: Register) {
+        self.push(opcode::SUBTRACT | FROM_REGISTER, to, from, 0, 0);
+    }
+
     /// `to *= from`
     pub fn multiply_register(&mut self, to: Register, from: Register) {
         self.push(opcode::MULTIPLY | FROM_REGISTER, to, from, 0, 0);
@@ -294,12 +300,6 @@ impl Assembler {
     pub fn add_atomically(&mut self, base: Register, offset: i16, from: Register) {
         const ATOMIC_ADD: i32 = 0x00;
         self.push(opcode::ATOMIC, base, from, offset, ATOMIC_ADD);
-    }
-
-    /// Exchanges `base[offset]`, 8 bytes, and the register, with everything before it done before (Linux 5.12).
-    pub fn exchange(&mut self, base: Register, offset: i16, register: Register) {
-        const ATOMIC_EXCHANGE: i32 = 0xe1;
-        self.push(opcode::ATOMIC, base, register, offset, ATOMIC_EXCHANGE);
     }
 
     /// `goto label`

@@ -10,9 +10,6 @@ const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_GET_FD_BY_ID: libc::c_int = 14;
 
-/// The values can be mapped into memory (BPF_F_MMAPABLE, Linux 5.5).
-const MAPPABLE: u32 = 1 << 10;
-
 /// What a map is (`enum bpf_map_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -30,10 +27,11 @@ pub enum MapKind {
 /// A map, with the sizes that make its calls sound.
 #[derive(Debug)]
 pub struct Map {
-    fd: OwnedFd,
-    kind: u32,
+    pub(super) fd: OwnedFd,
+    pub(super) kind: u32,
     key_size: usize,
     value_size: usize,
+    pub(super) entries: usize,
     name: [u8; 16],
 }
 
@@ -77,24 +75,12 @@ impl Map {
     /// # Errors
     /// Those of bpf(2): `EPERM` without CAP_BPF, `EINVAL` for sizes that the kind cannot have.
     pub fn create(kind: MapKind, name: &str, key_size: u32, value_size: u32, entries: u32) -> io::Result<Map> {
-        Map::create_with(0, kind, name, [key_size, value_size, entries])
-    }
-
-    /// Makes an array of one value that can be mapped into memory, in whole pages.
-    ///
-    /// # Errors
-    /// As [`Map::create`].
-    pub fn create_mappable(name: &str, value_size: u32) -> io::Result<Map> {
-        Map::create_with(MAPPABLE, MapKind::Array, name, [4, value_size, 1])
-    }
-
-    fn create_with(flags: u32, kind: MapKind, name: &str, sizes: [u32; 3]) -> io::Result<Map> {
-        let [key_size, value_size, max_entries] = sizes;
-        let (map_type, name) = (kind as u32, object_name(name));
-        let mut args = CreateArgs { map_type, key_size, value_size, max_entries, flags, name, ..CreateArgs::default() };
+        let (map_type, max_entries, name) = (kind as u32, entries, object_name(name));
+        let mut args = CreateArgs { map_type, key_size, value_size, max_entries, name, ..CreateArgs::default() };
         // SAFETY: the attributes are those of BPF_MAP_CREATE and hold no pointers.
         let fd = unsafe { bpf_fd(MAP_CREATE, &mut args) }?;
-        Ok(Map { fd, kind: map_type, key_size: key_size as usize, value_size: value_size as usize, name })
+        let (key_size, value_size, entries) = (key_size as usize, value_size as usize, entries as usize);
+        Ok(Map { fd, kind: map_type, key_size, value_size, entries, name })
     }
 
     /// The map with an id.
@@ -117,7 +103,7 @@ impl Map {
         // SAFETY: `info` begins as the kernel's `struct bpf_map_info` and holds no pointers.
         unsafe { object_info(&fd, &mut info) }?;
         let (key_size, value_size) = (info.key_size as usize, info.value_size as usize);
-        Ok(Map { fd, kind: info.map_type, key_size, value_size, name: info.name })
+        Ok(Map { fd, kind: info.map_type, key_size, value_size, entries: info.max_entries as usize, name: info.name })
     }
 
     /// The name that it was made with.
