@@ -12,7 +12,7 @@ use hostnet::programs::Attempts;
 use program::WATCHER;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::process::PidfdGetfdFlags;
-use sys::bpf::{Map, page_size};
+use sys::bpf::Map;
 use sys::companion::{self, Program};
 use sys::memfd::{Raw, sealed};
 
@@ -31,24 +31,22 @@ pub(crate) fn start(attempts: &Attempts, init: BorrowedFd<'_>, terminal: bool, r
     // The watcher is in no folder of the caller's.
     let root = std::path::absolute(&runtime.root).map_err(Error::call("the state root"))?;
     let root = CString::new(root.as_os_str().as_bytes()).map_err(Error::call("the state root"))?;
-    let page = CString::new(page_size().to_string()).map_err(Error::call("the size of a page"))?;
-    let words = [c"lightship-watcher", &page, c"lightship", c"--root", &root, c"diagnose"];
-    let Attempts { table, doorbell } = attempts;
-    let (table, doorbell) = (table.as_fd(), doorbell.as_fd());
-    let descriptors = [table, said.as_fd(), stderr, init, executable.as_fd(), doorbell];
+    let words = [c"lightship-watcher", c"lightship", c"--root", &root, c"diagnose"];
+    let descriptors = [attempts.records.as_fd(), said.as_fd(), stderr, init, executable.as_fd()];
     companion::spawn(Program::Open(program.as_fd()), &words, &[], &descriptors).map_err(Error::call("clone3"))?;
     Ok(())
 }
 
 impl Runtime {
-    /// Explains each bind(2) in a container's table of attempts that failed because somebody has the port.
+    /// Takes the failed attempts to bind a port out of a container's ring buffer, and explains each that failed because somebody has
+    /// the port.
     ///
     /// # Errors
-    /// The descriptor is no such table, or the kernel lists no sockets.
-    pub fn diagnose(&self, table: OwnedFd) -> Result<Vec<String>, Error> {
-        let table = Map::of(table).map_err(Error::call("the table of attempts"))?;
+    /// The descriptor is no such ring buffer, or the kernel lists no sockets.
+    pub fn diagnose(&self, records: OwnedFd) -> Result<Vec<String>, Error> {
+        let records = Map::of(records).map_err(Error::call("the failed attempts"))?;
         let explained =
-            diagnosis::explain(&table, &mut self.holders()).map_err(Error::call("explaining failed binds"))?;
+            diagnosis::explain(&records, &mut self.holders()).map_err(Error::call("explaining failed binds"))?;
         Ok(explained.iter().map(ToString::to_string).collect())
     }
 }

@@ -39,7 +39,7 @@ pub enum Error {
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => " (it takes CAP_BPF and CAP_NET_ADMIN)",
+        io::ErrorKind::PermissionDenied => " (it takes CAP_BPF, CAP_NET_ADMIN and, for the diagnosis, CAP_PERFMON)",
         _ => " (it takes a kernel with CONFIG_CGROUP_BPF)",
     }
 }

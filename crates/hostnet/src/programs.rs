@@ -1,7 +1,7 @@
 //! The programs of a container: one for each hook, put together from the concerns that are in force.
 //!
-//! Every program of a socket has the guard: a socket of another network namespace than the host's (Docker in Docker) is left alone.
-//! To ask for the namespace is the dearest part of most programs, so it comes as late as it can.
+//! A socket of another network namespace than the host's (Docker in Docker) is left alone: the guard. To ask for the namespace is the
+//! dearest part of most programs, so it comes as late as it can, and the diagnosis asks only when it has something to tell.
 
 mod address;
 mod attempts;
@@ -75,9 +75,9 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
     };
     let socket = |family| SocketProgram::new(family, netns, false);
     let udp_socket = |family| SocketProgram::new(family, netns, true);
-    if publishes(plan) || plan.address.is_some() || plan.allow_bind.is_some() || plan.low_ports || plan.diagnose {
-        add(&[Hook::Bind4], "ls_bind4", bind(plan, maps, socket(Family::V4)))?;
-        add(&[Hook::Bind6], "ls_bind6", bind(plan, maps, socket(Family::V6)))?;
+    if governs_bind(plan) || plan.diagnose {
+        add(&[Hook::Bind4], "ls_bind4", bind(plan, maps, netns, socket(Family::V4)))?;
+        add(&[Hook::Bind6], "ls_bind6", bind(plan, maps, netns, socket(Family::V6)))?;
     }
     if publishes(plan) || plan.address.is_some() || plan.allow_connect.is_some() {
         add(&[Hook::Connect4], "ls_connect4", connect(plan, maps, socket(Family::V4), true))?;
@@ -99,8 +99,11 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
         add(&[Hook::RecvMsg6], "ls_recvmsg6", show_other(plan, maps, udp_socket(Family::V6)))?;
     }
     if maps.moved.is_some() || maps.attempts.is_some() {
-        add(&[Hook::PostBind4], "ls_bound4", bound(maps, netns, Family::V4))?;
-        add(&[Hook::PostBind6], "ls_bound6", bound(maps, netns, Family::V6))?;
+        add(&[Hook::PostBind4], "ls_bound4", bound(maps, netns))?;
+        add(&[Hook::PostBind6], "ls_bound6", bound(maps, netns))?;
+    }
+    if let Some(maps) = &maps.attempts {
+        add(&[Hook::SockRelease], "ls_closed", closed(maps, netns))?;
     }
     if let Some(map) = &maps.counters {
         add(&[Hook::Ingress, Hook::Egress], "ls_traffic", counters::program(map))?;
@@ -115,18 +118,30 @@ fn publishes(plan: &NetPlan) -> bool {
     plan.publish.auto || !plan.publish.rules.is_empty()
 }
 
+/// Whether bind(2) is changed or refused.
+fn governs_bind(plan: &NetPlan) -> bool {
+    publishes(plan) || plan.address.is_some() || plan.allow_bind.is_some() || plan.low_ports
+}
+
 fn publishes_udp(plan: &NetPlan) -> bool {
     plan.publish.auto || plan.publish.rules.iter().any(|rule| rule.protocol == Protocol::Udp)
 }
 
 /// bind(2): what the container may not have is refused as it asks for it, before anything is moved.
-fn bind(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<Instruction>, AssemblyError> {
+fn bind(
+    plan: &NetPlan,
+    maps: &Maps,
+    netns: u64,
+    mut program: SocketProgram,
+) -> Result<Vec<Instruction>, AssemblyError> {
     if plan.address.is_none() {
         // "Any free one": nobody has it, and it is nobody's.
         program.asm.jump_if(PORT, If::Equal, 0, program.pass);
     }
-    program.guard();
-    if plan.diagnose {
+    if governs_bind(plan) {
+        program.guard();
+    }
+    if maps.attempts.is_some() {
         attempts::keep_port(&mut program);
     }
     if let Some(allowed) = &plan.allow_bind {
@@ -137,13 +152,13 @@ fn bind(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<I
     }
     publish::bind(&mut program, &plan.publish, maps.moved.as_ref());
     if let Some(maps) = &maps.attempts {
-        attempts::attempt(&mut program, maps, plan.address.is_some() || plan.publish.auto);
+        attempts::attempt(&mut program, maps, netns, plan.address.is_some() || plan.publish.auto);
     }
     program.finish_bind(plan.low_ports)
 }
 
 /// After bind(2), when the socket has its port.
-fn bound(maps: &Maps, netns: u64, family: Family) -> Result<Vec<Instruction>, AssemblyError> {
+fn bound(maps: &Maps, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
     let mut asm = Assembler::default();
     let pass = asm.label();
     asm.copy(CONTEXT, Register::R1);
@@ -152,9 +167,18 @@ fn bound(maps: &Maps, netns: u64, family: Family) -> Result<Vec<Instruction>, As
         auto::learn(&mut asm, map);
     }
     if let Some(maps) = &maps.attempts {
-        attempts::bound(&mut asm, maps, family);
+        attempts::bound(&mut asm, maps);
     }
     asm.place(pass);
+    asm.answer(1);
+    asm.finish()
+}
+
+/// As a socket is closed.
+fn closed(maps: &Attempts, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
+    let mut asm = Assembler::default();
+    asm.copy(CONTEXT, Register::R1);
+    attempts::closed(&mut asm, maps, netns);
     asm.answer(1);
     asm.finish()
 }

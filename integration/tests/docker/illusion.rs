@@ -148,7 +148,7 @@ fn network_inside_the_container_is_left_alone(stage: &Stage) {
 }
 
 /// All hooks that lightship has programs for.
-const HOOKS: [Hook; 17] = [
+const HOOKS: [Hook; 18] = [
     Hook::Ingress,
     Hook::Egress,
     Hook::Bind4,
@@ -166,6 +166,7 @@ const HOOKS: [Hook; 17] = [
     Hook::GetPeerName6,
     Hook::GetSockName4,
     Hook::GetSockName6,
+    Hook::SockRelease,
 ];
 
 fn programs_and_maps_go_with_the_container(stage: &Stage) {
@@ -183,7 +184,7 @@ fn programs_and_maps_go_with_the_container(stage: &Stage) {
     let mut maps: Vec<u32> = programs.iter().flat_map(|&id| bpf::maps_of(program(id).unwrap()).unwrap()).collect();
     maps.sort_unstable();
     maps.dedup();
-    assert_eq!(maps.len(), 4, "counters, moved ports, attempts, their doorbell");
+    assert_eq!(maps.len(), 4, "counters, moved ports, attempts, failed attempts");
     drop(directory);
     container.verb(&["rm", "-f"]).ok();
     // A link would keep its program. The kernel lets go of both a moment after the directory.

@@ -1,7 +1,7 @@
 //! `lightship diagnose`: run by the watcher of a container in the host's network when a bind(2) of the container has failed.
 //!
-//! Its standard input is the table of the container's attempts that have not succeeded, its standard output a file that remembers
-//! what has been said, and its standard error that of the container.
+//! Its standard input is the ring buffer with the container's failed attempts, its standard output a file that remembers what has
+//! been said, and its standard error that of the container.
 
 use rustix::io::{pread, write};
 use rustix::stdio::{stderr, stdin, stdout};
@@ -18,8 +18,8 @@ pub(super) const VERB: Verb = Verb { name: "diagnose", about: "explain failed bi
 
 /// The container's own output is no place for complaints: what cannot be said is not said.
 fn run(global: &Global, _: &Arguments) -> Result<u8, Error> {
-    let Ok(attempts) = rustix::io::fcntl_dupfd_cloexec(stdin(), 3) else { return Ok(1) };
-    let Ok(lines) = global.runtime().diagnose(attempts) else { return Ok(1) };
+    let Ok(failed) = rustix::io::fcntl_dupfd_cloexec(stdin(), 3) else { return Ok(1) };
+    let Ok(lines) = global.runtime().diagnose(failed) else { return Ok(1) };
     let mut said = said();
     for line in lines.into_iter().map(|line| line + "\n") {
         // A server that tries again and again fails each time.

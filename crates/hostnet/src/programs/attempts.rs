@@ -1,9 +1,8 @@
-//! What the diagnosis is told: an attempt to bind a port is written down as bind(2) begins, and struck out when it has succeeded.
-//! What stays has failed.
+//! What the diagnosis is told: the attempts to bind a port that have failed.
 //!
-//! The attempts are in a table that the watcher has in its memory. A doorbell wakes it, and is rung only when the watcher has
-//! put into the table that it sleeps, so that most calls of bind(2) cost no more than writing the table. An attempt is known by what
-//! is bound and not by its socket, as to ask for that takes a call of the kernel's, which costs more than all of this.
+//! As bind(2) begins, the attempt is written down for its socket; when it has succeeded, it is struck out. One that is still there as
+//! the socket is closed, or as it tries again, has failed and becomes a record for the watcher, which sleeps until then. A socket is
+//! known by its place in the kernel's memory, as to ask for its number takes a call, which costs more than all of this.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,31 +11,29 @@ use std::os::fd::AsFd;
 use sys::bpf::{Assembler, Field, Helper, Hook, If, Map, MapKind, Register, Width, page_size};
 
 use super::find_map;
-use super::socket::{CONTEXT, Family, PORT, PROTOCOL, STACK, SocketProgram};
+use super::socket::{self, ADDRESS, CONTEXT, PORT, PROTOCOL, STACK, SocketProgram};
 
+const RECORDS: &str = "ls_failed";
 const TABLE: &str = "ls_attempts";
-const DOORBELL: &str = "ls_doorbell";
 
-/// Rows for each family. Which of them an attempt has is told by the port, the protocol and the address's last byte; of attempts that
-/// meet in a row, the first one counts.
-const ROWS: u32 = 32;
-const FAMILIES: u32 = 2;
-/// A row: the attempt (8 bytes: 0 in an empty row, else from the low end on the port as the host sees it, the protocol, the port as the
-/// container sees it, the attempt's number; 16 bits each), the address as an IPv6 one (16), how many attempts the row has had (8).
+/// Which row a socket has is told by its place. Of attempts that meet in a row, the last one counts.
+const ROWS: u32 = 64;
+/// A row: the socket (8 bytes, 0 in an empty row), and what becomes the record: the attempt (8, from the low end on the port as the
+/// host sees it, the protocol, the port as the container sees it, 16 bits each), the address as an IPv6 one (16).
 const ROW: u32 = 1 << ROW_BITS;
 const ROW_BITS: u32 = 5;
-const ADDRESS_AT: i16 = 8;
-/// Of an address, its last four bytes tell it from another one.
-const ADDRESS_END_AT: i16 = ADDRESS_AT + 12;
-const COUNT_AT: i16 = 24;
-/// Behind the rows: 1 when the watcher sleeps (8 bytes).
-const ASLEEP_AT: u32 = FAMILIES * ROWS * ROW;
-const TABLE_SIZE: u32 = ASLEEP_AT + 8;
+const ATTEMPT_AT: i16 = 8;
+const ADDRESS_AT: i16 = 16;
+const RECORD: i32 = ROW as i32 - ATTEMPT_AT as i32;
+
+/// Behind the rows: the socket of the last attempt (8 bytes).
+const LAST_AT: i32 = (ROWS * ROW) as i32;
+const TABLE_SIZE: u32 = ROWS * ROW + 8;
 
 /// On the stack: the port as the container asked for it.
 const INSIDE: i16 = -8;
 
-/// A bind(2) of the container's that has not succeeded.
+/// A bind(2) of the container's that has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The low byte of the protocol's number, as in `/etc/protocols`: MPTCP has TCP's.
@@ -47,30 +44,25 @@ pub struct Attempt {
     pub host_port: u16,
     /// The address.
     pub address: IpAddr,
-    /// Tells it from others for the same.
-    pub number: u16,
 }
 
 impl Attempt {
-    /// Reads the attempts in a table.
+    /// Takes the failed attempts out of the ring buffer that [`Attempts`] has for them.
     ///
     /// # Errors
-    /// Those of bpf(2).
-    pub fn read(table: &Map) -> io::Result<Vec<Attempt>> {
-        let table = table.lookup(&[0; 4])?.unwrap_or_default();
-        Ok(table.chunks_exact(ROW as usize).take((FAMILIES * ROWS) as usize).filter_map(Attempt::parse).collect())
+    /// As [`Map::take_records`].
+    pub fn take(records: &Map) -> io::Result<Vec<Attempt>> {
+        Ok(records.take_records()?.iter().filter_map(|record| Attempt::parse(record)).collect())
     }
 
-    fn parse(row: &[u8]) -> Option<Attempt> {
-        let (attempt, row) = row.split_first_chunk()?;
-        let (address, _) = row.split_first_chunk::<16>()?;
+    fn parse(record: &[u8]) -> Option<Attempt> {
+        let (attempt, address) = record.split_first_chunk()?;
         let attempt = u64::from_ne_bytes(*attempt);
-        (attempt != 0).then_some(Attempt {
+        Some(Attempt {
             protocol: (attempt >> 16) as u8,
             inside_port: (attempt >> 32) as u16,
             host_port: attempt as u16,
-            address: Ipv6Addr::from(*address).to_canonical(),
-            number: (attempt >> 48) as u16,
+            address: Ipv6Addr::from(*address.first_chunk::<16>()?).to_canonical(),
         })
     }
 }
@@ -78,25 +70,24 @@ impl Attempt {
 /// The maps of the diagnosis.
 #[derive(Debug)]
 pub struct Attempts {
-    /// The attempts that have not succeeded.
-    pub table: Map,
-    /// What the watcher waits for.
-    pub doorbell: Map,
+    /// The attempts that have not succeeded yet.
+    table: Map,
+    /// Those that have failed, for the watcher.
+    pub records: Map,
 }
 
 impl Attempts {
     pub(super) fn create() -> io::Result<Attempts> {
-        let table = Map::create_mappable(TABLE, TABLE_SIZE)?;
-        Ok(Attempts { table, doorbell: Map::create(MapKind::RingBuffer, DOORBELL, 0, 0, page_size() as u32)? })
+        let table = Map::create(MapKind::Array, TABLE, 4, TABLE_SIZE, 1)?;
+        Ok(Attempts { table, records: Map::create(MapKind::RingBuffer, RECORDS, 0, 0, page_size() as u32)? })
     }
 
-    /// Finds those of the programs on a cgroup v2 directory; `None` if they tell nothing.
+    /// The failed attempts of the programs on a cgroup v2 directory, for [`Attempt::take`]; `None` if none of them tells.
     ///
     /// # Errors
     /// Those of bpf(2).
-    pub fn find(cgroup: impl AsFd) -> io::Result<Option<Attempts>> {
-        let maps = (find_map(Hook::Bind4, &cgroup, TABLE)?, find_map(Hook::Bind4, &cgroup, DOORBELL)?);
-        Ok(maps.0.zip(maps.1).map(|(table, doorbell)| Attempts { table, doorbell }))
+    pub fn find_records(cgroup: impl AsFd) -> io::Result<Option<Map>> {
+        find_map(Hook::SockRelease, cgroup, RECORDS)
     }
 }
 
@@ -106,84 +97,117 @@ pub(super) fn keep_port(program: &mut SocketProgram) {
 }
 
 /// Writes down the attempt to bind a port. If the port may be 0, "any free one", that is none: nobody can hold it.
-pub(super) fn attempt(program: &mut SocketProgram, maps: &Attempts, may_be_any: bool) {
-    /// Wakes the watcher also if it has not read the last record yet (BPF_RB_FORCE_WAKEUP).
-    const FORCE_WAKEUP: i32 = 2;
-    let done = program.asm.label();
+pub(super) fn attempt(program: &mut SocketProgram, maps: &Attempts, netns: u64, may_be_any: bool) {
+    /// `struct bpf_sock_addr`
+    const SOCKET_FIELD: Field = Field::double(64);
+    let (first, done) = (program.asm.label(), program.asm.label());
+    let asm = &mut program.asm;
     if may_be_any {
-        program.asm.jump_if(PORT, If::Equal, 0, done);
+        asm.jump_if(PORT, If::Equal, 0, done);
     }
-    program.load_address_end(ADDRESS_END);
-    find_row(&mut program.asm, maps, program.family);
-    program.asm.load(Width::Double, Register::R4, ROW_OF, 0);
-    program.asm.jump_if_zero(Register::R4, If::Differs, done);
+    asm.load_field(SOCKET, CONTEXT, SOCKET_FIELD);
+    // A socket that has a port gets no second one, whoever holds that.
+    asm.load_field(Register::R4, SOCKET, SOURCE_PORT);
+    asm.jump_if(Register::R4, If::Differs, 0, done);
+    set_number(asm, maps);
+    asm.store(Width::Double, TABLE_START, LAST_AT as i16, SOCKET);
+    find_row(asm);
+    asm.load(Width::Double, Register::R4, ROW_OF, 0);
+    asm.store(Width::Double, ROW_OF, 0, SOCKET);
+    asm.jump_if_register(Register::R4, If::Differs, SOCKET, first);
+    tell(asm, maps, netns);
+    asm.place(first);
     program.write_as_ip6(ROW_OF, ADDRESS_AT, Register::R4);
     let asm = &mut program.asm;
     asm.load(Width::Double, Register::R4, STACK, INSIDE);
-    asm.shift_left(Register::R4, 32);
-    asm.add_register(BOUND, Register::R4);
-    asm.load(Width::Double, Register::R4, ROW_OF, COUNT_AT);
-    asm.add(Register::R4, 1);
-    asm.store(Width::Double, ROW_OF, COUNT_AT, Register::R4);
-    asm.shift_left(Register::R4, 48);
-    asm.add_register(BOUND, Register::R4);
-    asm.store(Width::Double, ROW_OF, 0, BOUND);
-    // Without a barrier, this may be read before the watcher can see the row: so it looks again when it has slept a moment.
-    asm.set_map_value(Register::R3, &maps.table, ASLEEP_AT as i32);
-    asm.load(Width::Double, Register::R2, Register::R3, 0);
-    asm.jump_if_zero(Register::R2, If::Equal, done);
-    asm.store_number(Width::Double, Register::R3, 0, 0);
-    // Nobody reads the record.
-    asm.copy(Register::R2, ROW_OF);
-    asm.set_map(Register::R1, &maps.doorbell);
-    asm.set(Register::R3, 8);
-    asm.set(Register::R4, FORCE_WAKEUP);
-    asm.call(Helper::RingOutput);
+    for part in [PROTOCOL, PORT] {
+        asm.shift_left(Register::R4, 16);
+        asm.add_register(Register::R4, part);
+    }
+    asm.store(Width::Double, ROW_OF, ATTEMPT_AT, Register::R4);
     asm.place(done);
 }
 
-/// In a program that runs after bind(2): strikes out the attempt, which has succeeded.
-pub(super) fn bound(asm: &mut Assembler, maps: &Attempts, family: Family) {
-    /// `struct bpf_sock`; the port is in the host's order.
-    const PROTOCOL_FIELD: Field = Field::word(12);
-    const IP4_FIELD: Field = Field::word(24);
-    const IP6_END_FIELD: Field = Field::word(40);
-    const PORT_FIELD: Field = Field::word(44);
+/// In a program that runs after bind(2): strikes out the attempt, which has succeeded. A former one, for another port, stays.
+pub(super) fn bound(asm: &mut Assembler, maps: &Attempts) {
     let other = asm.label();
-    asm.load_field(PORT, CONTEXT, PORT_FIELD);
-    asm.load_field(PROTOCOL, CONTEXT, PROTOCOL_FIELD);
-    asm.and(PROTOCOL, 0xff);
-    asm.load_field(ADDRESS_END, CONTEXT, if family == Family::V4 { IP4_FIELD } else { IP6_END_FIELD });
-    find_row(asm, maps, family);
+    asm.copy(SOCKET, CONTEXT);
+    asm.load_field(Register::R5, CONTEXT, SOURCE_PORT);
+    set_number(asm, maps);
+    find_row(asm);
     asm.load(Width::Double, Register::R4, ROW_OF, 0);
-    // Without the container's own port.
-    asm.and(Register::R4, u32::MAX);
-    asm.jump_if_register(Register::R4, If::Differs, BOUND, other);
-    asm.load(Width::Word, Register::R4, ROW_OF, ADDRESS_END_AT);
-    asm.jump_if_register(Register::R4, If::Differs, ADDRESS_END, other);
+    asm.jump_if_register(Register::R4, If::Differs, SOCKET, other);
+    asm.load(Width::Double, Register::R4, ROW_OF, ATTEMPT_AT);
+    asm.and(Register::R4, 0xffff);
+    asm.jump_if_register(Register::R4, If::Differs, Register::R5, other);
     asm.store_number(Width::Double, ROW_OF, 0, 0);
     asm.place(other);
 }
 
-/// The last four bytes of the address, in the network's order.
-const ADDRESS_END: Register = Register::R2;
-/// Port and protocol as a row has them.
-const BOUND: Register = Register::R3;
-const ROW_OF: Register = Register::R1;
+/// In a program that runs as a socket is closed: what is still written down for it has failed.
+pub(super) fn closed(asm: &mut Assembler, maps: &Attempts, netns: u64) {
+    /// `struct bpf_sock`
+    const PROTOCOL_FIELD: Field = Field::word(12);
+    const STATE_FIELD: Field = Field::word(72);
+    const MPTCP: u32 = 262;
+    /// Neither does it listen nor has it a connection (TCP_CLOSE).
+    const CLOSED: u32 = 7;
+    let (known, other) = (asm.label(), asm.label());
+    asm.copy(SOCKET, CONTEXT);
+    set_number(asm, maps);
+    // What MPTCP binds is a subflow, another socket than the one that is closed; so the last attempt is taken for its own.
+    asm.load_field(Register::R4, CONTEXT, PROTOCOL_FIELD);
+    asm.jump_if(Register::R4, If::Differs, MPTCP, known);
+    asm.load_field(Register::R4, CONTEXT, STATE_FIELD);
+    asm.jump_if(Register::R4, If::Differs, CLOSED, other);
+    asm.load(Width::Double, SOCKET, TABLE_START, LAST_AT as i16);
+    asm.place(known);
+    find_row(asm);
+    asm.load(Width::Double, Register::R4, ROW_OF, 0);
+    asm.jump_if_register(Register::R4, If::Differs, SOCKET, other);
+    asm.store_number(Width::Double, ROW_OF, 0, 0);
+    tell(asm, maps, netns);
+    asm.place(other);
+}
 
-/// Makes [`ROW_OF`] point to the row of what is bound, and [`BOUND`] what it has of that.
-fn find_row(asm: &mut Assembler, maps: &Attempts, family: Family) {
-    let first = if family == Family::V4 { 0 } else { ROWS * ROW };
-    asm.copy(Register::R4, ADDRESS_END);
-    // On a big-endian machine that is the first byte, which does as well.
-    asm.shift_right(Register::R4, 24);
-    asm.add_register(Register::R4, PORT);
-    asm.add_register(Register::R4, PROTOCOL);
-    asm.and(Register::R4, ROWS - 1);
-    asm.shift_left(Register::R4, ROW_BITS as i32);
-    asm.set_map_value(ROW_OF, &maps.table, first as i32);
-    asm.add_register(ROW_OF, Register::R4);
-    asm.copy(BOUND, PROTOCOL);
-    asm.shift_left(BOUND, 16);
-    asm.add_register(BOUND, PORT);
+/// The port of `struct bpf_sock`, in the host's order.
+const SOURCE_PORT: Field = Field::word(44);
+
+/// First a pointer to the socket, then the number that it is known by.
+const SOCKET: Register = Register::R2;
+/// No address is needed in its register any more.
+const ROW_OF: Register = ADDRESS;
+const TABLE_START: Register = ROW_OF;
+
+/// Makes [`SOCKET`] the number of the socket that it points to, its distance from the table, and [`TABLE_START`] point to that.
+fn set_number(asm: &mut Assembler, maps: &Attempts) {
+    asm.set_map_value(TABLE_START, &maps.table, 0);
+    asm.subtract_register(SOCKET, TABLE_START);
+}
+
+/// Makes [`ROW_OF`] point to the socket's row, from the table's start on.
+fn find_row(asm: &mut Assembler) {
+    /// Sockets are some hundred bytes apart.
+    const APART: i32 = 7;
+    asm.copy(Register::R3, SOCKET);
+    asm.shift_right(Register::R3, APART);
+    asm.and(Register::R3, ROWS - 1);
+    asm.shift_left(Register::R3, ROW_BITS as i32);
+    asm.add_register(ROW_OF, Register::R3);
+}
+
+/// Tells the watcher of the attempt in the row, unless the socket is of another network namespace.
+fn tell(asm: &mut Assembler, maps: &Attempts, netns: u64) {
+    /// Wakes the watcher also if it has not read the last record yet (BPF_RB_FORCE_WAKEUP).
+    const FORCE_WAKEUP: i32 = 2;
+    let elsewhere = asm.label();
+    asm.copy(Register::R1, CONTEXT);
+    socket::leave_other_namespaces(asm, netns, elsewhere);
+    asm.set_map(Register::R1, &maps.records);
+    asm.copy(Register::R2, ROW_OF);
+    asm.add(Register::R2, ATTEMPT_AT.into());
+    asm.set(Register::R3, RECORD);
+    asm.set(Register::R4, FORCE_WAKEUP);
+    asm.call(Helper::RingOutput);
+    asm.place(elsewhere);
 }

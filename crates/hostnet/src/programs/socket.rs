@@ -167,14 +167,6 @@ impl SocketProgram {
         self.asm.load_field(to, CONTEXT, field::ip6(word));
     }
 
-    /// Loads the last four bytes of the address of any socket, in the network's order.
-    pub(super) fn load_address_end(&mut self, to: Register) {
-        match self.family {
-            Family::V4 => self.load_ip4(to),
-            Family::V6 => self.load_ip6(to, 3),
-        }
-    }
-
     /// Writes the address of any socket to memory as an IPv6 one, an IPv4 address as IPv6 writes it.
     pub(super) fn write_as_ip6(&mut self, base: Register, at: i16, through: Register) {
         let asm = &mut self.asm;

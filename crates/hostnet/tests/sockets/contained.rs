@@ -70,7 +70,7 @@ pub(crate) fn contained(test: &str, plan: &NetPlan, body: impl FnOnce(&Door)) {
 }
 
 /// Moves this thread, which is the test's, into a new network namespace, and brings its loopback device up.
-fn new_network() -> std::io::Result<()> {
+pub(crate) fn new_network() -> std::io::Result<()> {
     const CLONE_NEWNET: u64 = 0x4000_0000;
     const RTM_NEWLINK: u16 = 16;
     /// struct ifinfomsg: the first device, and of its flags IFF_UP is set.
