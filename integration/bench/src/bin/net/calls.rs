@@ -1,4 +1,4 @@
-//! What bind(2) and connect(2) take in a container, where the programs of its cgroup are called.
+//! What bind(2), connect(2) and close(2) of sockets take in a container, where the programs of its cgroup are called.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -12,22 +12,28 @@ use crate::way::CALLS;
 const REPEATED: usize = 20_000;
 
 /// Prints what each takes, in nanoseconds: bind of a TCP socket, connect of a UDP socket (which sends nothing, so that the
-/// call itself is most of what it takes).
+/// call itself is most of what it takes), close of a UDP socket.
 pub fn print() -> Result<()> {
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, CALLS);
     let clock = typical(&mut (0..REPEATED).map(|_| Instant::now().elapsed()).collect::<Vec<_>>());
-    let binding = timed(SocketType::STREAM, |socket| bind(socket, &address))?;
-    let connecting = timed(SocketType::DGRAM, |socket| connect(socket, &address))?;
-    println!("{} {}", binding.saturating_sub(clock).as_nanos(), connecting.saturating_sub(clock).as_nanos());
+    let binding = timed(SocketType::STREAM, |socket| bind(&socket, &address).map(|()| socket))?;
+    let connecting = timed(SocketType::DGRAM, |socket| connect(&socket, &address).map(|()| socket))?;
+    let closing = timed(SocketType::DGRAM, |socket| {
+        drop(socket);
+        Ok(())
+    })?;
+    let [binding, connecting, closing] =
+        [binding, connecting, closing].map(|time| time.saturating_sub(clock).as_nanos());
+    println!("{binding} {connecting} {closing}");
     Ok(())
 }
 
-fn timed(kind: SocketType, call: impl Fn(&OwnedFd) -> rustix::io::Result<()>) -> Result<Duration> {
+fn timed<T>(kind: SocketType, call: impl Fn(OwnedFd) -> rustix::io::Result<T>) -> Result<Duration> {
     let mut times = Vec::with_capacity(REPEATED);
     for _ in 0..REPEATED {
         let socket = socket(AddressFamily::INET, kind, None)?;
         let begun = Instant::now();
-        call(&socket)?;
+        let _kept = call(socket)?;
         times.push(begun.elapsed());
     }
     Ok(typical(&mut times))

@@ -51,7 +51,9 @@ const FOOT: &str = "
 - *iperf3*: one connection for a second. *nginx*, *redis*: eight connections; requests in thousands per second.
 - *a call* of a program is what `kernel.bpf_stats_enabled` tells, less that of a program that does nothing. The table is of a
   container with a published port, counters, diagnosis and guard.
-- *bind(2)* of a TCP socket and *connect(2)* of a UDP socket in the container, to a port that is published.
+- *bind(2)* of a TCP socket and *connect(2)* of a UDP socket in the container, to a port that is published; *close(2)* of a UDP socket.
+- All containers are there at once. Once one on a machine has programs, the kernel looks for programs in these calls of every
+  process, and takes the socket's lock once more in bind(2): that is in every row.
 - In the rows from *host* to *bridge -p* the client is a process of the host, at 127.0.0.1. There the userland proxy copies every byte; what
   comes from outside goes by the packet filter's rule, as in the row without it. In the rows after them the client is another container with
   the same network.

@@ -30,7 +30,7 @@ enum Sample {
 }
 
 /// All of them, in the order of the report.
-pub const MEASURES: [Measure; 7] = [
+pub const MEASURES: [Measure; 8] = [
     Measure::time("round trip", "µs", 1, Sample::Client(ECHO, client::round_trip)),
     Measure::time("connection", "µs", 1, Sample::Client(ECHO, client::connection)),
     Measure::rate("iperf3", "Gbit/s", 1, Sample::Client(IPERF, client::throughput)),
@@ -38,6 +38,7 @@ pub const MEASURES: [Measure; 7] = [
     Measure::rate("redis GET", "k/s", 1, Sample::Client(REDIS, client::redis)),
     Measure::time("bind(2)", "ns", 0, Sample::Call(0)),
     Measure::time("connect(2)", "ns", 0, Sample::Call(1)),
+    Measure::time("close(2)", "ns", 0, Sample::Call(2)),
 ];
 
 impl Measure {
