@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::arch::{self, nr};
-use crate::spawn::{CloneArgs, SHARED_MEMORY, STACK};
+use crate::spawn::{BORROWED_MEMORY, CloneArgs, STACK};
 
 /// What a companion executes.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ pub fn spawn(
     };
     let mut stack = vec![0u8; STACK];
     let args = CloneArgs {
-        flags: SHARED_MEMORY,
+        flags: BORROWED_MEMORY,
         exit_signal: libc::SIGCHLD as u64,
         stack: stack.as_mut_ptr() as u64,
         stack_size: STACK as u64,

@@ -1,6 +1,6 @@
 //! Makes a process that executes init: one clone3(2), straight into its namespaces and its cgroup.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -11,8 +11,11 @@ const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
-/// A child that shares the parent's memory, and suspends it until its execve: that spares a copy of the page tables.
-pub(crate) const SHARED_MEMORY: u64 = CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND;
+/// A child that shares the parent's memory until its execve, which spares a copy of the page tables. No handler of the parent's runs
+/// in it.
+const SHARED_MEMORY: u64 = CLONE_VM | CLONE_CLEAR_SIGHAND;
+/// The same, and the parent sleeps so long.
+pub(crate) const BORROWED_MEMORY: u64 = SHARED_MEMORY | CLONE_VFORK;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// As much as the child's few calls need, many times over.
 pub(crate) const STACK: usize = 16 * 1024;
@@ -73,40 +76,24 @@ struct Child {
     keep: Vec<i32>,
     first_private_fd: u32,
     init: i32,
-    args: [*const u8; 5],
+    /// Of init's descriptor, and where its program begins and ends.
+    numbers: [CString; 3],
     report: i32,
     failed: [u8; 4],
     wait_for_ids: bool,
 }
 
 impl Spawn<'_> {
-    /// Makes the child. It is safe in a process with threads: between clone3 and execveat the child only makes system
-    /// calls, on memory that is ready.
+    /// Makes the child, and does not wait for its execve. It is safe in a process with threads: between clone3 and execveat the child only
+    /// makes system calls, on memory that is ready.
     ///
     /// # Errors
     /// Those of clone3(2). Failures of the child arrive on the report socket.
     pub fn spawn(&self) -> io::Result<Spawned> {
-        let init = number(self.init.as_raw_fd());
-        let (begin, end) = (number(self.program.start), number(self.program.end));
-        let mut keep = vec![self.init.as_raw_fd(), self.report.as_raw_fd()];
-        keep.extend(self.inherited.iter().map(AsRawFd::as_raw_fd));
-        let name: &CStr = c"lightship-init";
-        let child = Child {
-            keep,
-            first_private_fd: self.first_private_fd,
-            init: self.init.as_raw_fd(),
-            args: [Some(name), Some(&init), Some(&begin), Some(&end), None]
-                .map(|word| word.map_or(std::ptr::null(), |word| word.as_ptr().cast())),
-            report: self.report.as_raw_fd(),
-            failed: self.failed,
-            wait_for_ids: self.wait_for_ids,
-        };
-        let mut stack = vec![0u8; STACK];
+        let (child, stack) = (self.child(), Vec::leak(vec![0u8; STACK]));
         let mut pidfd = -1i32;
-        // The parent of one that waits for its ids has them to write, and cannot be suspended.
-        let share = if self.wait_for_ids || self.own_memory { CLONE_CLEAR_SIGHAND } else { SHARED_MEMORY };
         let mut args = CloneArgs {
-            flags: self.namespaces | CLONE_PIDFD | share,
+            flags: self.namespaces | CLONE_PIDFD | if self.own_memory { CLONE_CLEAR_SIGHAND } else { SHARED_MEMORY },
             pidfd: &raw mut pidfd as u64,
             exit_signal: libc::SIGCHLD as u64,
             stack: stack.as_mut_ptr() as u64,
@@ -117,16 +104,33 @@ impl Spawn<'_> {
             args.flags |= CLONE_INTO_CGROUP;
             args.cgroup = cgroup.as_raw_fd() as u64;
         }
-        // SAFETY: `args` is a struct clone_args, the stack and `child` outlive the child's use of them: with CLONE_VM the
-        // parent sleeps until the execve, without it the child has copies. `run` never returns and changes nothing.
-        let answer =
-            unsafe { arch::clone3(&raw const args as usize, size_of::<CloneArgs>(), run, &raw const child as usize) };
+        // SAFETY: `args` is a struct clone_args. The stack and `child` are never given back and nobody else uses them, so they are the
+        // child's until its execve. `run` never returns and changes nothing but its stack.
+        let answer = unsafe {
+            arch::clone3(&raw const args as usize, size_of::<CloneArgs>(), run, std::ptr::from_ref(child) as usize)
+        };
         if answer < 0 {
             return Err(io::Error::from_raw_os_error(-answer as i32));
         }
         // SAFETY: the kernel has written a descriptor that nobody else owns.
         let pidfd = unsafe { OwnedFd::from_raw_fd((&raw const pidfd).read_volatile()) };
         Ok(Spawned { pid: answer as i32, pidfd })
+    }
+
+    /// What the child reads, never given back, as its stack: nothing tells when it has executed init, and a runtime makes a child or two.
+    fn child(&self) -> &'static Child {
+        let mut keep = vec![self.init.as_raw_fd(), self.report.as_raw_fd()];
+        keep.extend(self.inherited.iter().map(AsRawFd::as_raw_fd));
+        let numbers = [number(self.init.as_raw_fd()), number(self.program.start), number(self.program.end)];
+        Box::leak(Box::new(Child {
+            keep,
+            first_private_fd: self.first_private_fd,
+            init: self.init.as_raw_fd(),
+            numbers,
+            report: self.report.as_raw_fd(),
+            failed: self.failed,
+            wait_for_ids: self.wait_for_ids,
+        }))
     }
 }
 
@@ -137,7 +141,7 @@ fn number(value: impl std::fmt::Display) -> CString {
 
 /// The child, from clone3 to execveat.
 unsafe extern "C" fn run(child: usize) -> ! {
-    // SAFETY: the parent passes the address of its `Child`, which stays where it is until the execve.
+    // SAFETY: the parent passes the address of a `Child` that stays where it is, and that nobody changes.
     let child = unsafe { &*(child as *const Child) };
     let (step, errno) = become_init(child);
     let mut message = [0u8; 8];
@@ -170,11 +174,13 @@ fn become_init(child: &Child) -> (u16, i32) {
         // SAFETY: plain numbers.
         let _ = unsafe { arch::call(nr::FCNTL, [fd as usize, F_SETFD, 0, 0, 0, 0]) };
     }
+    let [init, begin, end] = child.numbers.each_ref().map(|number| number.as_ptr());
+    let words = [c"lightship-init".as_ptr(), init, begin, end, std::ptr::null()];
     let no_environment = [std::ptr::null::<u8>()];
     let args = [
         child.init as usize,
         c"".as_ptr() as usize,
-        child.args.as_ptr() as usize,
+        words.as_ptr() as usize,
         no_environment.as_ptr() as usize,
         AT_EMPTY_PATH,
         0,
