@@ -42,13 +42,23 @@ impl CgroupPlan {
         Ok(record)
     }
 
-    /// Makes the directories and sets the limits. No process is in them yet, so no limit can be outrun. `trace` gets the steps.
+    /// Makes everything at once: the directories of both versions with their limits, and the filter of devices. `trace` gets the steps.
     ///
     /// # Errors
-    /// What failed. All directories made here are removed again.
+    /// What failed. The directories made here are removed again.
     pub fn create(&self, record: &CgroupRecord, trace: &Trace) -> Result<(), Error> {
+        self.create_dirs(&[Version::V2, Version::V1], record, trace)?;
+        self.filter_devices(record, trace)
+    }
+
+    /// Makes the directories of these versions and sets their limits. No process is in them yet, so no limit can be outrun.
+    ///
+    /// # Errors
+    /// What failed. The directories made here are removed again.
+    pub fn create_dirs(&self, versions: &[Version], record: &CgroupRecord, trace: &Trace) -> Result<(), Error> {
         let mut made = Vec::new();
-        self.create_all(record, trace, &mut made).inspect_err(|_| {
+        let mut create = |version| self.create_version(version, record, trace, &mut made);
+        versions.iter().try_for_each(|version| create(*version)).inspect_err(|_| {
             for path in made.iter().rev() {
                 // The first error is the one to report; a directory left behind is in the journal.
                 let _ = rustix::fs::unlinkat(CWD, *path, AtFlags::REMOVEDIR);
@@ -56,20 +66,32 @@ impl CgroupPlan {
         })
     }
 
-    fn create_all<'r>(&self, record: &'r CgroupRecord, trace: &Trace, made: &mut Vec<&'r Path>) -> Result<(), Error> {
-        for dir in &record.dirs {
+    fn create_version<'r>(
+        &self,
+        version: Version,
+        record: &'r CgroupRecord,
+        trace: &Trace,
+        made: &mut Vec<&'r Path>,
+    ) -> Result<(), Error> {
+        let of_version = |dir: &&Dir| dir.version == version;
+        for dir in record.dirs.iter().filter(of_version) {
             trace.step(dir.path.display(), || self.create_dir(dir, record, made))?;
         }
-        trace.step("limits", || write_limits(&record.dirs, &self.writes))?;
-        if let (Some(filter), Some(path)) = (&self.device_filter, record.unified())
-            && let Some(fd) = record.open_unified()?
-        {
-            match trace.step("filter of devices (BPF)", || devices::attach(filter, &fd, path)) {
-                Err(Error::DeviceFilter { .. }) if self.devices_optional => {}
-                attached => attached?,
-            }
+        let writes = self.writes.iter().filter(|write| record.dirs.get(write.dir).as_ref().is_some_and(of_version));
+        trace.step("limits", || write_limits(&record.dirs, writes))
+    }
+
+    /// Puts the rules for devices of v2 in force, before the container's program has devices to open.
+    ///
+    /// # Errors
+    /// The kernel refuses the program, and the container must not be without it.
+    pub fn filter_devices(&self, record: &CgroupRecord, trace: &Trace) -> Result<(), Error> {
+        let (Some(filter), Some(path)) = (&self.device_filter, record.unified()) else { return Ok(()) };
+        let Some(fd) = record.open_unified()? else { return Ok(()) };
+        match trace.step("filter of devices (BPF)", || devices::attach(filter, &fd, path)) {
+            Err(Error::DeviceFilter { .. }) if self.devices_optional => Ok(()),
+            attached => attached,
         }
-        Ok(())
     }
 
     fn create_dir<'r>(&self, dir: &'r Dir, record: &CgroupRecord, made: &mut Vec<&'r Path>) -> Result<(), Error> {
@@ -240,7 +262,7 @@ fn set_cpuset(path: &Path, name: &str, value: &str) -> Result<(), Error> {
 
 /// Writes limits in order. One that the kernel finds invalid is tried once more after the others: an update may move
 /// memory and memory+swap, or quota and burst, up or down, and only one order of the two is ever valid.
-pub(crate) fn write_limits(dirs: &[Dir], writes: &[Write]) -> Result<(), Error> {
+pub(crate) fn write_limits<'w>(dirs: &[Dir], writes: impl IntoIterator<Item = &'w Write>) -> Result<(), Error> {
     let mut again = Vec::new();
     let mut open: Option<(PathBuf, OwnedFd)> = None;
     for write in writes {

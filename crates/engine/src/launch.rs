@@ -205,6 +205,12 @@ impl Launch {
         }
     }
 
+    /// Lets the process go on at a gate that it does not tell of, and may not have reached. Why it never will is told where it is waited
+    /// for next.
+    pub(crate) fn open_silent_gate(&self) {
+        let _ = rustix::net::send(&self.report, &[1], SendFlags::NOSIGNAL);
+    }
+
     /// The process is the container's from now on.
     pub(crate) fn keep(&mut self) {
         self.kept = true;
@@ -219,7 +225,9 @@ impl Launch {
         loop {
             let mut message = [0u8; 256];
             let (len, fd) = match sys::socket::receive(self.report.as_fd(), &mut message) {
-                Err(rustix::io::Errno::CONNRESET) | Ok((0, _)) => return Ok((Report::End, None)),
+                // It has ended without reading what it was sent. Its own last words come after that (unix(7)).
+                Err(rustix::io::Errno::CONNRESET) => continue,
+                Ok((0, _)) => return Ok((Report::End, None)),
                 received => received.map_err(Error::call("a report of init's"))?,
             };
             for word in message.get(..len).unwrap_or_default().chunks(8) {

@@ -200,7 +200,7 @@ pub enum Op {
     FindHome { uid: u32 },
     /// Runs a hook to its end: `stdin` is rewound before, stdout and stderr are `output`; `timeout` in seconds, 0 for none.
     Hook { stdin: Slot, output: Slot, timeout: u32, path: Str, args: StrList, env: StrList },
-    /// Tells the parent that gate `number` is reached and waits until it opens it.
+    /// Tells the parent that gate `number` is reached and waits until it opens it. 0 is not told: the parent opens it in any case.
     Gate { number: u32 },
     /// Waits for `start`: the connection that it makes to `listener` becomes the one that failures are reported on.
     WaitStart { listener: Slot },

@@ -123,6 +123,11 @@ impl RootfsPlan {
         (self.entry == Entry::Chroot).then_some(&self.rootfs)
     }
 
+    /// Whether file systems of the container's are filled while its root is assembled, which is the container's use of memory.
+    pub fn fills_file_systems(&self) -> bool {
+        self.mounts.iter().any(|mount| mount.copy_up.is_some())
+    }
+
     /// What the runtime has to clone before the container's init exists, and hand to [`Emitter::prepare`]; empty unless
     /// the container has a user namespace or idmapped bind mounts.
     ///

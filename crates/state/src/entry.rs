@@ -3,7 +3,7 @@
 use crate::directory::{self, or_missing};
 use crate::{CONFIG, ContainerId, Error, JOURNAL, RECORD, RECORD_VERSION, Record, Result, Undo, file, journal};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use rustix::thread::nanosleep;
 use std::ffi::OsStr;
@@ -188,6 +188,16 @@ impl Locked {
         self.journal = Some(journal);
         self.entry.journaled.extend(undos);
         Ok(())
+    }
+
+    /// Takes back the last note of this process: it has turned out to be about something of another's, which is not to be undone.
+    pub fn retract(&mut self) -> Result<()> {
+        self.entry.journaled.pop();
+        let path = self.path.join(JOURNAL);
+        let left = journal::lines(&self.entry.journaled)
+            .map_err(|error| Error::Unwritable { path: path.clone(), problem: error.to_string() })?;
+        let shorten = |journal: &OwnedFd| ftruncate(journal, left.len() as u64).map_err(Error::io("shorten", &path));
+        self.journal.as_ref().map_or(Ok(()), shorten)
     }
 
     /// Lets other commands change the container, until it is locked again.

@@ -215,6 +215,20 @@ fn a_path_that_is_not_utf8_is_refused_and_nothing_is_left() {
 }
 
 #[test]
+fn a_note_that_is_taken_back_is_not_undone() {
+    let scratch = Scratch::new();
+    let mut locked = scratch.root().begin(&id("c")).unwrap();
+    let [kept, taken_back] = ["/kept", "/taken-back"].map(|path| Undo::File { path: path.into() });
+    locked.journal([kept.clone()]).unwrap();
+    locked.journal([taken_back]).unwrap();
+    locked.retract().unwrap();
+    let undos = |entry: &state::Entry| entry.undos().unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(undos(&locked), std::slice::from_ref(&kept));
+    drop(locked);
+    assert_eq!(undos(&scratch.root().find(&id("c")).unwrap()), [kept]);
+}
+
+#[test]
 fn modes_do_not_depend_on_the_umask() {
     for umask in ["0", "77", "777"] {
         let scratch = Scratch::new();

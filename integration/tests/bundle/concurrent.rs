@@ -1,11 +1,11 @@
 //! Many calls on one container at once, as engines make them under load: nothing hangs, nothing is lost, nothing is left.
 
 use std::fs::File;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use integration::bundle::Bundle;
 use integration::scene::Scene;
-use integration::wait::PATIENCE;
+use integration::wait::{PATIENCE, eventually};
 use integration::{command, leftover, scene};
 use serde_json::Value;
 
@@ -23,6 +23,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(deletes_of_a_stopped_container),
         scene!(states_while_it_comes_and_goes),
         scene!(pauses_and_resumes),
+        scene!(a_cgroup_made_meanwhile).peer_cannot("two containers may share a cgroup"),
     ]
 }
 
@@ -137,4 +138,28 @@ fn pauses_and_resumes(stage: &Stage) {
     }
     bundle.verb(&["resume"]);
     assert_eq!(bundle.call(&["exec", &bundle.id, "echo", "on"]).ok().text(), "on");
+}
+
+/// A create that finds the cgroup free, and taken when it comes to make it, does no harm to the container that has it.
+fn a_cgroup_made_meanwhile(stage: &Stage) {
+    let [late, first] = [stage.sleeper(), stage.sleeper()].map(|mut bundle| {
+        bundle.cgroup = format!("{}/shared", bundle.cgroup.rsplit_once('/').unwrap().0);
+        bundle.set("/linux/cgroupsPath", Value::from(bundle.cgroup.clone())).write();
+        bundle
+    });
+    let create = late.command(&late.create_line("create", &[]));
+    let mut slowly = Command::new("strace");
+    slowly.args(["-f", "-o", "/dev/null", "-e", "trace=mkdir,mkdirat", "-e", "inject=mkdir,mkdirat:delay_enter=1s"]);
+    slowly.arg(create.get_program()).args(create.get_args());
+    slowly.stdin(Stdio::null()).stdout(command::scratch()).stderr(command::scratch());
+    let mut slowly = slowly.spawn().unwrap();
+    // Written when it has seen that there is no such cgroup, and before it makes one.
+    let journal = late.root().join(&late.id).join("journal");
+    eventually(PATIENCE, "the late create to be about to make its cgroup", || {
+        std::fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0).then_some(())
+    });
+    first.create();
+    assert_eq!(command::wait(&mut slowly, PATIENCE), Some(1));
+    assert_eq!(first.status(), "created");
+    assert_eq!(leftover::members(&first.cgroup), [first.pid()]);
 }

@@ -12,10 +12,17 @@ use crate::options::{Attributes, Propagation, SLAVE};
 use crate::plan::{CgroupHierarchy, MountKind, MountPlan, PROC_SUPER_MAGIC, Source};
 
 impl Emitter<'_> {
-    /// Mounts everything of `mounts`.
-    pub fn mounts(&mut self, b: &mut ProgramBuilder) {
+    /// Mounts everything of `mounts`. `before_cgroups` emits what must have been done before the container's cgroups are mounted; it
+    /// comes as late as it can, but before the end.
+    pub fn mounts(&mut self, b: &mut ProgramBuilder, before_cgroups: impl FnOnce(&mut ProgramBuilder)) {
         let plan = self.plan;
+        let mut before_cgroups = Some(before_cgroups);
         for mount in &plan.mounts {
+            if let MountKind::Cgroups(_) = mount.kind
+                && let Some(emit) = before_cgroups.take()
+            {
+                emit(b);
+            }
             b.place(&mount.place);
             match &mount.kind {
                 MountKind::Bind { source, recursive, from, procfs } => {
@@ -64,6 +71,9 @@ impl Emitter<'_> {
                 MountKind::Remount { config } => self.remount(mount, config, b),
                 MountKind::Cgroups(hierarchies) => self.cgroups(mount, hierarchies, b),
             }
+        }
+        if let Some(emit) = before_cgroups {
+            emit(b);
         }
     }
 

@@ -92,7 +92,7 @@ fn docker_on_cgroups_of_version_1() {
     assert_eq!(plan.inherited_sources(), []);
     let operations = |b: &mut ProgramBuilder| {
         let mut emitter = Emitter::prepare(&plan, &[], b);
-        emitter.mounts(b);
+        emitter.mounts(b, |_| {});
         emitter.devices(b);
         emitter.console(ConsolePlan { rows: 24, columns: 80, uid: 0 }, b);
         emitter.hide(b);
@@ -115,7 +115,7 @@ fn docker_in_a_user_namespace_on_cgroups_of_version_2() {
     let operations = |b: &mut ProgramBuilder| {
         let inherited: Vec<Slot> = sources.iter().map(|_| b.slot()).collect();
         let mut emitter = Emitter::prepare(&plan, &inherited, b);
-        emitter.mounts(b);
+        emitter.mounts(b, |_| {});
         emitter.devices(b);
         emitter.hide(b);
         emitter.pivot(b);
@@ -130,7 +130,7 @@ fn nothing_stays_open_but_the_terminal() {
     let plan = plan(&spec, &input(CgroupMounts::V2("/sys/fs/cgroup/docker/id".into()), false)).unwrap();
     let mut b = ProgramBuilder::new();
     let mut emitter = Emitter::prepare(&plan, &[], &mut b);
-    emitter.mounts(&mut b);
+    emitter.mounts(&mut b, |_| {});
     emitter.devices(&mut b);
     let terminal = emitter.console(ConsolePlan::default(), &mut b);
     emitter.hide(&mut b);
@@ -151,7 +151,7 @@ fn labels_are_told_to_what_is_mounted() {
     let plan = plan(&spec, &PlanInput { mount_label: Some("u:r:t:s0:c1,c2"), ..input(cgroups, false) }).unwrap();
     let mut b = ProgramBuilder::new();
     let mut emitter = Emitter::prepare(&plan, &[], &mut b);
-    emitter.mounts(&mut b);
+    emitter.mounts(&mut b, |_| {});
     emitter.hide(&mut b);
     let labels: Vec<String> = b
         .ops()

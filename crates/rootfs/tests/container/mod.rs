@@ -124,7 +124,7 @@ impl Container {
             b.push(Op::Unshare { flags: NEW_CGROUP });
         }
         let mut emitter = Emitter::prepare(plan, &sources, &mut b);
-        emitter.mounts(&mut b);
+        emitter.mounts(&mut b, |_| {});
         emitter.devices(&mut b);
         if let Some(terminal) = self.terminal {
             let (master, _) = emitter.console(terminal, &mut b);
