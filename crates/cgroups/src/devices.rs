@@ -225,8 +225,12 @@ const KIND: Register = Register::R2;
 const ASKED: Register = Register::R3;
 const MAJOR: Register = Register::R4;
 const MINOR: Register = Register::R5;
+/// Both numbers, as a device's whole number has them: 12 and 20 bits.
+const DEVICE: Register = Register::R6;
+const MINOR_BITS: u32 = 20;
 
-/// The rules as a program; `None` if they allow everything.
+/// The rules as a program; `None` if they allow everything. The verifier takes longer to follow a jump than all else, and does so again for
+/// each thing that it knows on the way there: so there are as few as can be.
 ///
 /// # Errors
 /// There are too many of them.
@@ -242,8 +246,11 @@ pub(crate) fn filter(rules: &[Rule]) -> Result<Option<Vec<Instruction>>, Assembl
     }
     asm.and(KIND, 0xffff);
     asm.shift_right(ASKED, 16);
-    for rule in rules.iter().rev() {
-        check(rule, &mut asm, allow, deny);
+    asm.copy(DEVICE, MAJOR);
+    asm.shift_left(DEVICE, MINOR_BITS as i32);
+    asm.or_register(DEVICE, MINOR);
+    for rules in rules.chunk_by(|one, other| one.kind == other.kind).rev() {
+        check(rules, &mut asm, allow, deny);
     }
     // The ground decides on what is left.
     asm.jump(if ground.allow { allow } else { deny });
@@ -254,21 +261,37 @@ pub(crate) fn filter(rules: &[Rule]) -> Result<Option<Vec<Instruction>>, Assembl
     asm.finish().map(Some)
 }
 
-fn check(rule: &Rule, asm: &mut Assembler, allow: Label, deny: Label) {
-    let next = asm.label();
-    let conditions = [(KIND, rule.kind.map(|kind| kind as u32)), (MAJOR, rule.major), (MINOR, rule.minor)];
-    for (register, value) in conditions {
-        if let Some(value) = value {
-            asm.jump_if(register, If::Differs, value, next);
+/// Checks rules for one kind, the last first.
+fn check(rules: &[Rule], asm: &mut Assembler, allow: Label, deny: Label) {
+    let others = asm.label();
+    if let Some(kind) = rules.first().and_then(|rule| rule.kind) {
+        asm.jump_if(KIND, If::Differs, kind as u32, others);
+    }
+    for rule in rules.iter().rev() {
+        let next = asm.label();
+        let number = match (rule.major, rule.minor) {
+            (Some(major), Some(minor)) => Some((DEVICE, major << MINOR_BITS | minor)),
+            (Some(major), None) => Some((MAJOR, major)),
+            (None, Some(minor)) => Some((MINOR, minor)),
+            (None, None) => None,
+        };
+        match number {
+            Some((register, number)) if rule.allow && rule.access == ALL => {
+                asm.jump_if(register, If::Equal, number, allow);
+                continue;
+            }
+            Some((register, number)) => asm.jump_if(register, If::Differs, number, next),
+            None => {}
         }
+        if rule.allow {
+            asm.and(ASKED, !u32::from(rule.access));
+            asm.jump_if(ASKED, If::Equal, 0, allow);
+        } else {
+            asm.jump_if(ASKED, If::AnyOf, rule.access.into(), deny);
+        }
+        asm.place(next);
     }
-    if rule.allow {
-        asm.and(ASKED, !u32::from(rule.access));
-        asm.jump_if(ASKED, If::Equal, 0, allow);
-    } else {
-        asm.jump_if(ASKED, If::AnyOf, rule.access.into(), deny);
-    }
-    asm.place(next);
+    asm.place(others);
 }
 
 /// Loads the program and attaches it to the container's directory.
@@ -288,6 +311,9 @@ pub(crate) fn attach(program: &[Instruction], cgroup: &OwnedFd, path: &Path) -> 
 mod tests {
     use super::*;
     use sys::bpf::opcode;
+
+    /// Added to the code of an operation whose second operand is a register.
+    const FROM_REGISTER: u8 = 0x08;
 
     /// What the kernel would answer. Panics where the verifier would not take the program.
     fn run(program: &[Instruction], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
@@ -313,6 +339,18 @@ mod tests {
                 }
                 opcode::SET => {
                     *register = number;
+                    false
+                }
+                opcode::SHIFT_LEFT => {
+                    *register <<= number;
+                    false
+                }
+                opcode::COPY => {
+                    registers[usize::from(both & 0xf)] = registers[usize::from(both >> 4)];
+                    false
+                }
+                code if code == opcode::OR | FROM_REGISTER => {
+                    registers[usize::from(both & 0xf)] |= registers[usize::from(both >> 4)];
                     false
                 }
                 opcode::JUMP => true,
