@@ -11,9 +11,9 @@ use crate::way::CALLS;
 
 const REPEATED: usize = 20_000;
 
-/// Prints what each takes, in nanoseconds: bind of a TCP socket, connect of a UDP socket (which sends nothing, so that the
-/// call itself is most of what it takes), close of a UDP socket.
-pub fn print() -> Result<()> {
+/// What each takes here, in nanoseconds: bind of a TCP socket, connect of a UDP socket (which sends nothing, so that the call
+/// itself is most of what it takes), close of a UDP socket.
+pub fn measure() -> Result<[u128; 3]> {
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, CALLS);
     let clock = typical(&mut (0..REPEATED).map(|_| Instant::now().elapsed()).collect::<Vec<_>>());
     let binding = timed(SocketType::STREAM, |socket| bind(&socket, &address).map(|()| socket))?;
@@ -22,8 +22,12 @@ pub fn print() -> Result<()> {
         drop(socket);
         Ok(())
     })?;
-    let [binding, connecting, closing] =
-        [binding, connecting, closing].map(|time| time.saturating_sub(clock).as_nanos());
+    Ok([binding, connecting, closing].map(|time| time.saturating_sub(clock).as_nanos()))
+}
+
+/// Prints them.
+pub fn print() -> Result<()> {
+    let [binding, connecting, closing] = measure()?;
     println!("{binding} {connecting} {closing}");
     Ok(())
 }

@@ -69,11 +69,13 @@ fn options(words: &[&str]) -> Result<Options> {
 }
 
 fn compare(options: &Options) -> Result<()> {
+    let without_programs = calls::measure()?;
     let programs = programs::measure()?;
     let ground = Ground::take();
     let outcome = stage::Stage::set(&ground, &options.runtime).and_then(|stage| {
         let rounds = rounds::measure(&stage, options.rounds)?;
-        let host = report::Host { programs, watcher_kib: stage.watcher_memory()?, docker: stage.docker_version() };
+        let (watcher_kib, docker) = (stage.watcher_memory()?, stage.docker_version());
+        let host = report::Host { programs, calls: [without_programs, calls::measure()?], watcher_kib, docker };
         std::fs::write(&options.table, report::table(&rounds, &host, &options.plot)?)?;
         Ok(std::fs::write(&options.plot, plot::draw(&rounds))?)
     });

@@ -13,6 +13,8 @@ use crate::way::WAYS;
 pub struct Host {
     /// What the programs take.
     pub programs: Costs,
+    /// What the host's own calls of [`crate::calls::measure`] take before a container has programs, and beside some that have.
+    pub calls: [[u128; 3]; 2],
     /// The private memory of a watcher.
     pub watcher_kib: u64,
     /// The daemon's version.
@@ -52,8 +54,8 @@ const FOOT: &str = "
 - *a call* of a program is what `kernel.bpf_stats_enabled` tells, less that of a program that does nothing. The table is of a
   container with a published port, counters, diagnosis and guard.
 - *bind(2)* of a TCP socket and *connect(2)* of a UDP socket in the container, to a port that is published; *close(2)* of a UDP socket.
-- All containers are there at once. Once one on a machine has programs, the kernel looks for programs in these calls of every
-  process, and takes the socket's lock once more in bind(2): that is in every row.
+- *For every process*: as soon as one cgroup of the machine has a program for a call, the kernel looks for programs whoever makes it, and
+  takes the socket's lock once more in bind(2) and connect(2). All containers are there at once, so that is in every row.
 - In the rows from *host* to *bridge -p* the client is a process of the host, at 127.0.0.1. There the userland proxy copies every byte; what
   comes from outside goes by the packet filter's rule, as in the row without it. In the rows after them the client is another container with
   the same network.
@@ -96,6 +98,12 @@ fn costs(rounds: &Rounds, host: &Host) -> String {
         let added: Vec<String> = (1..WAYS.len()).filter_map(added).collect();
         lines += &format!("- added to {}: {}\n", title.title, added.join("; "));
     }
+    let [before, after] = host.calls;
+    lines += "- for every process of the machine, once a container has programs:";
+    for (call, (before, after)) in ["bind(2)", "connect(2)", "close(2)"].iter().zip(before.into_iter().zip(after)) {
+        lines += &format!(" {call} {before} ns, then {after} ns;");
+    }
+    lines += " that is in every row\n";
     let Costs { attachment, attachment_without_settings, programs } = &host.programs;
     let [all, few] = [attachment, attachment_without_settings].map(|time| time.as_secs_f64() * 1e3);
     lines += &format!(
