@@ -227,7 +227,7 @@ impl Runtime {
                 None => error,
             });
         }
-        if request.plan.terminal.is_some() {
+        if request.plan.terminal.is_some() && go == Go::AtStart {
             // Its terminal is there only now.
             network.iter_mut().for_each(|network| network.watch(launch.pidfd.as_fd(), true, self));
         }

@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde_json::{Value, json};
 use spec::{NetworkMode, Refusal, Spec};
+use sys::bpf::Map;
 
 use crate::container::Container;
 use crate::{ContainerPlan, Error, HostFacts, Port, Runtime, watcher};
@@ -141,6 +142,11 @@ impl HostNetwork {
 }
 
 impl Attached {
+    /// Where the failed binds of the container are told, for a runtime that stays in front of it; it gets no watcher then.
+    pub(crate) fn take_failed(&mut self) -> Option<Map> {
+        self.attempts.take().map(|attempts| attempts.records)
+    }
+
     /// Starts the watcher of a container whose standard error is there, if its attempts to bind a port are to be explained and it has none
     /// yet. Without one the container is as good as ever.
     pub(crate) fn watch(&mut self, init: BorrowedFd<'_>, terminal: bool, runtime: &Runtime) {

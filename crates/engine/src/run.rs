@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 use trace::Kind;
 
 use crate::create::{CreateOptions, Created, Go};
+use crate::diagnosis::Diagnosis;
+use crate::network::Attached;
 use crate::notify::Notify;
 use crate::terminal::Foreground;
 use crate::{Error, Runtime, console, delete, start};
@@ -34,10 +36,16 @@ impl Runtime {
         let terminal = request.plan.terminal.is_some();
         let console = console::connect(options.console_socket.as_deref())?;
         console::check(terminal, console.is_some(), false)?;
+        // A terminal that goes to somebody else, and what is said there, is out of reach here.
+        let sees_all = console.is_none();
         let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
         let Created { entry, mut container, launch, mut unwatched } =
             self.create_requested(&request, console.or(own_console), Go::AtGate)?;
-        let watch = || unwatched.iter_mut().for_each(|network| network.watch(launch.pidfd.as_fd(), false, self));
+        if sees_all {
+            let failed = unwatched.as_mut().and_then(Attached::take_failed);
+            foreground.diagnosis = failed.map(|failed| Diagnosis::new(self, failed));
+        }
+        let watch = || unwatched.iter_mut().for_each(|network| network.watch(launch.pidfd.as_fd(), terminal, self));
         let started = Notify::listen(&entry, std::process::id())
             .and_then(|notify| {
                 foreground.notify = notify;

@@ -9,25 +9,30 @@ use rustix::termios::{OptionalActions, Termios};
 use sys::signal::Signals;
 
 use crate::Error;
+use crate::diagnosis::Diagnosis;
 use crate::launch::{self, Exit};
 use crate::notify::Notify;
 
 /// What stands between the caller's terminal and the process's.
-pub(crate) struct Foreground {
+pub(crate) struct Foreground<'r> {
     signals: Signals,
     /// Our end of the socket that the process's terminal comes over, until it has come.
     socket: Option<OwnedFd>,
     master: Option<OwnedFd>,
+    /// Whether it has come; also when nobody has the other end open any more.
+    terminal: bool,
     /// The caller's terminal as it was.
     saved: Option<Termios>,
     /// What the process says to the service manager.
     pub(crate) notify: Option<Notify>,
+    /// What the container is told of the host's network.
+    pub(crate) diagnosis: Option<Diagnosis<'r>>,
 }
 
-impl Foreground {
+impl<'r> Foreground<'r> {
     /// Gets ready, before the process exists, so that no signal is lost. The descriptor is what the process's side sends
     /// its terminal to.
-    pub(crate) fn new(terminal: bool) -> Result<(Foreground, Option<OwnedFd>), Error> {
+    pub(crate) fn new(terminal: bool) -> Result<(Foreground<'r>, Option<OwnedFd>), Error> {
         let signals = Signals::block().map_err(Error::call("waiting for signals"))?;
         let (ours, theirs) = if terminal {
             let (ours, theirs) = launch::report_pair()?;
@@ -35,7 +40,8 @@ impl Foreground {
         } else {
             (None, None)
         };
-        Ok((Foreground { signals, socket: ours, master: None, saved: None, notify: None }, theirs))
+        let (master, saved, notify, diagnosis) = (None, None, None, None);
+        Ok((Foreground { signals, socket: ours, master, terminal: false, saved, notify, diagnosis }, theirs))
     }
 
     /// Takes over the terminal that the process has sent.
@@ -49,7 +55,7 @@ impl Foreground {
                 .map_err(Error::call("the terminal's raw mode"))?;
             self.saved = Some(caller);
         }
-        self.master = Some(master);
+        (self.master, self.terminal) = (Some(master), true);
         self.resize();
         Ok(())
     }
@@ -74,6 +80,9 @@ impl Foreground {
             if ready.ended {
                 // What it printed last may still be on its way.
                 while self.print() {}
+            }
+            self.diagnose(&ready);
+            if ready.ended {
                 return launch::wait(process).map_err(Error::call("waiting for the process"));
             }
         }
@@ -91,7 +100,11 @@ impl Foreground {
         }
         let at_notify = polled.len();
         polled.extend(self.notify.iter().map(|notify| PollFd::new(notify, PollFlags::IN)));
-        match rustix::event::poll(&mut polled, None) {
+        let at_diagnosis = polled.len();
+        let rest = self.diagnosis.as_ref().and_then(Diagnosis::rest);
+        let idle = self.diagnosis.iter().filter(|_| rest.is_none());
+        polled.extend(idle.map(|diagnosis| PollFd::new(diagnosis, PollFlags::IN)));
+        match rustix::event::poll(&mut polled, rest.map(launch::timespec).as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::call("poll")(errno)),
         }
@@ -101,7 +114,8 @@ impl Foreground {
             signals: ready(1),
             output: at_notify > 2 && ready(2),
             input: at_notify > 3 && ready(3),
-            notify: ready(at_notify),
+            notify: at_diagnosis > at_notify && ready(at_notify),
+            failed_binds: ready(at_diagnosis),
         })
     }
 
@@ -113,6 +127,22 @@ impl Foreground {
             s if s == raw(rustix::process::Signal::CHILD) || s == raw(rustix::process::Signal::URG) => {}
             _ => drop(sys::process::send_signal(process, signal)),
         }
+    }
+
+    /// What is said of a container with a terminal belongs there, among the rest of what it prints.
+    fn diagnose(&mut self, ready: &Ready) {
+        let Some(diagnosis) = &mut self.diagnosis else { return };
+        if ready.failed_binds {
+            diagnosis.note();
+        }
+        if !diagnosis.rest().is_some_and(|rest| rest.is_zero() || ready.ended) {
+            return;
+        }
+        let (to, line_end) = match self.terminal {
+            true => (rustix::stdio::stdout(), "\r\n"),
+            false => (rustix::stdio::stderr(), "\n"),
+        };
+        diagnosis.tell(to, line_end);
     }
 
     fn resize(&self) {
@@ -153,7 +183,7 @@ impl Foreground {
     }
 }
 
-impl Drop for Foreground {
+impl Drop for Foreground<'_> {
     fn drop(&mut self) {
         if let Some(saved) = &self.saved {
             let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, saved);
@@ -167,6 +197,7 @@ struct Ready {
     output: bool,
     input: bool,
     notify: bool,
+    failed_binds: bool,
 }
 
 fn raw(signal: rustix::process::Signal) -> Option<i32> {

@@ -1,18 +1,17 @@
 //! The watcher: a small process beside a container in the host's network, which ends with it. When a bind(2) of the container
 //! fails it runs the runtime's `diagnose`, whose words go to the container's standard error.
 //!
-//! It stays in the caller's cgroup: what it costs is not the container's, and `kill` and `ps` do not see it.
+//! It stays in the caller's cgroup: what it costs is not the container's, and `kill` and `ps` do not see it. A runtime that stays in front
+//! of its container sees to that itself.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use hostnet::diagnosis;
 use hostnet::programs::Attempts;
 use program::WATCHER;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::process::PidfdGetfdFlags;
-use sys::bpf::Map;
 use sys::companion::{self, Program};
 use sys::memfd::{Raw, sealed};
 
@@ -35,18 +34,4 @@ pub(crate) fn start(attempts: &Attempts, init: BorrowedFd<'_>, terminal: bool, r
     let descriptors = [attempts.records.as_fd(), said.as_fd(), stderr, init, executable.as_fd()];
     companion::spawn(Program::Open(program.as_fd()), &words, &[], &descriptors).map_err(Error::call("clone3"))?;
     Ok(())
-}
-
-impl Runtime {
-    /// Takes the failed attempts to bind a port out of a container's ring buffer, and explains each that failed because somebody has
-    /// the port.
-    ///
-    /// # Errors
-    /// The descriptor is no such ring buffer, or the kernel lists no sockets.
-    pub fn diagnose(&self, records: OwnedFd) -> Result<Vec<String>, Error> {
-        let records = Map::of(records).map_err(Error::call("the failed attempts"))?;
-        let explained =
-            diagnosis::explain(&records, &mut self.holders()).map_err(Error::call("explaining failed binds"))?;
-        Ok(explained.iter().map(ToString::to_string).collect())
-    }
 }

@@ -1,7 +1,7 @@
 //! Settings of host networking, by annotation: what only those who run the container may give or take.
 
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
@@ -27,6 +27,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
             .peer_cannot(ours)
             .skip_if(!has_landlock_scopes(), "no /usr/bin/python3, or no Landlock of ABI 6 (Linux 6.12, lsm=)"),
         scene!(network_sysctls_of_the_host_are_refused),
+        scene!(failed_bind_is_explained_in_the_foreground).needs_unified().peer_cannot(ours),
         scene!(network_is_told_on_one_page).needs_unified().peer_cannot(ours),
         scene!(programs_take_the_unified_hierarchy)
             .peer_cannot(ours)
@@ -57,6 +58,22 @@ fn guard_keeps_network_settings_out_of_reach(stage: &Stage) {
     // Of the four that are left there are CAP_SETGID (6) and CAP_SETUID (7).
     let output = output.says("CapEff:\t00000000000000c0");
     assert!(output.stderr.contains("Operation not permitted") && output.code != 0, "{output}");
+}
+
+fn failed_bind_is_explained_in_the_foreground(stage: &Stage) {
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let told = format!("lightship: bind to port {port} failed: port held by process ");
+    let line = format!("for again in 1 2; do nc -l -p {port}; done");
+    let output = in_host_network(stage, &line).run();
+    let (own, ours) = output.stderr.split_once("Address already in use").expect("nc fails");
+    assert!(own.contains("nc: ") && ours.matches(&told).count() == 1, "{output}");
+    let mut bundle = in_host_network(stage, &line);
+    bundle.set("/process/terminal", json!(true));
+    // What the terminal shows is on standard output.
+    let output = bundle.run();
+    assert!(output.stdout.contains("Address already in use\r\n") && output.stdout.contains(&told), "{output}");
+    assert_eq!(output.stdout.matches('\n').count(), output.stdout.matches("\r\n").count(), "{output}");
 }
 
 /// Whether the kernel can say it; landlock_create_ruleset(2), number 444, answers the ABI's version.
