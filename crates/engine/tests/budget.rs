@@ -35,7 +35,7 @@ const BYTES: usize = 56 * 1024;
 /// allocate (brk, mmap) nor wait for a lock (futex).
 const CHILD: [&str; 4] = ["close_range", "fcntl", "dup3", "execveat"];
 /// How often a run is counted. The lowest counts: a cgroup that a process is just leaving is removed at the second attempt.
-const RUNS: usize = 3;
+const RUNS: usize = 6;
 /// The limit of open files, stdio included, under which it works whatever the number of hierarchies.
 const DESCRIPTORS: u32 = 16;
 
