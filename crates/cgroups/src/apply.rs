@@ -42,43 +42,44 @@ impl CgroupPlan {
         Ok(record)
     }
 
-    /// Makes everything at once: the directories of both versions with their limits, and the filter of devices. `trace` gets the steps.
+    /// Makes everything at once: the directories of both versions, their limits, and the filter of devices. `trace` gets the steps.
     ///
     /// # Errors
     /// What failed. The directories made here are removed again.
     pub fn create(&self, record: &CgroupRecord, trace: &Trace) -> Result<(), Error> {
-        self.create_dirs(&[Version::V2, Version::V1], record, trace)?;
-        self.filter_devices(record, trace)
+        let versions = [Version::V2, Version::V1];
+        self.create_dirs(&versions, record, trace)?;
+        let limited = self.set_limits(&versions, record, trace).and_then(|()| self.filter_devices(record, trace));
+        limited.inspect_err(|_| {
+            // The first error is the one to report; a directory left behind is in the journal.
+            let _ = record.remove();
+        })
     }
 
-    /// Makes the directories of these versions and sets their limits. No process is in them yet, so no limit can be outrun.
+    /// Makes the directories of these versions.
     ///
     /// # Errors
     /// What failed. The directories made here are removed again.
     pub fn create_dirs(&self, versions: &[Version], record: &CgroupRecord, trace: &Trace) -> Result<(), Error> {
         let mut made = Vec::new();
-        let mut create = |version| self.create_version(version, record, trace, &mut made);
-        versions.iter().try_for_each(|version| create(*version)).inspect_err(|_| {
-            for path in made.iter().rev() {
-                // The first error is the one to report; a directory left behind is in the journal.
-                let _ = rustix::fs::unlinkat(CWD, *path, AtFlags::REMOVEDIR);
-            }
-        })
+        let of = |version: Version| record.dirs.iter().filter(move |dir| dir.version == version);
+        let mut dirs = versions.iter().flat_map(|version| of(*version));
+        dirs.try_for_each(|dir| trace.step(dir.path.display(), || self.create_dir(dir, record, &mut made))).inspect_err(
+            |_| {
+                for path in made.iter().rev() {
+                    let _ = rustix::fs::unlinkat(CWD, *path, AtFlags::REMOVEDIR);
+                }
+            },
+        )
     }
 
-    fn create_version<'r>(
-        &self,
-        version: Version,
-        record: &'r CgroupRecord,
-        trace: &Trace,
-        made: &mut Vec<&'r Path>,
-    ) -> Result<(), Error> {
-        let of_version = |dir: &&Dir| dir.version == version;
-        for dir in record.dirs.iter().filter(of_version) {
-            trace.step(dir.path.display(), || self.create_dir(dir, record, made))?;
-        }
-        let writes = self.writes.iter().filter(|write| record.dirs.get(write.dir).as_ref().is_some_and(of_version));
-        trace.step("limits", || write_limits(&record.dirs, writes))
+    /// Sets the limits of these versions. No process is in the directories yet, so none can be outrun.
+    ///
+    /// # Errors
+    /// The first limit that cannot be had.
+    pub fn set_limits(&self, versions: &[Version], record: &CgroupRecord, trace: &Trace) -> Result<(), Error> {
+        let concerned = |write: &&Write| record.dirs.get(write.dir).is_some_and(|dir| versions.contains(&dir.version));
+        trace.step("limits", || write_limits(&record.dirs, self.writes.iter().filter(concerned)))
     }
 
     /// Puts the rules for devices of v2 in force, before the container's program has devices to open.

@@ -22,8 +22,8 @@ use crate::network::{self, Attached, HostNetwork};
 use crate::plan::PlanOptions;
 use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, idmap, notify, process, socket};
 
-/// Init waits here for the directories of its cgroup, and does not say so.
-const GATE_DIRECTORIES: u32 = 0;
+/// Init waits here for its v1 cgroup to be made, and does not say so.
+const GATE_SILENT: u32 = 0;
 /// Init waits here for systemd to put it into its cgroup.
 pub(crate) const GATE_CGROUP: u32 = 1;
 /// Init waits here for the hooks that the runtime runs.
@@ -360,7 +360,7 @@ fn journal_root(request: &Request<'_>, entry: &mut Locked) -> Result<(), Error> 
 pub(crate) fn make_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
     let cgroup = begin_cgroup(trace, request, entry)?;
     if cgroup.unit.is_none() {
-        complete_cgroup(trace, request, entry, &cgroup)?;
+        complete_cgroup(trace, request, entry, &cgroup, || {})?;
     }
     Ok(cgroup)
 }
@@ -376,6 +376,7 @@ fn begin_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Locked) -> Res
     if cgroup.unit.is_none() {
         let early: &[Version] = if joins_late(request, &cgroup) { &[Version::V2] } else { &[Version::V2, Version::V1] };
         make_dirs(trace, request, entry, &cgroup, early)?;
+        request.plan.cgroup.set_limits(early, &cgroup, trace)?;
         delegate(request, &cgroup)?;
     }
     Ok(cgroup)
@@ -395,17 +396,23 @@ fn joins_late(request: &Request<'_>, cgroup: &CgroupRecord) -> bool {
         && rootfs.attached_on_host().is_none()
 }
 
-/// Makes what init does without for a while.
+/// Makes what init does without for a while. `let_on` makes it go on where it does not: before it mounts the directories, and before it
+/// joins them.
 fn complete_cgroup(
     trace: &Trace,
     request: &Request<'_>,
     entry: &mut Locked,
     cgroup: &CgroupRecord,
+    let_on: impl Fn(),
 ) -> Result<(), Error> {
+    let plan = &request.plan.cgroup;
     if joins_late(request, cgroup) {
         make_dirs(trace, request, entry, cgroup, &[Version::V1])?;
+        let_on();
+        plan.set_limits(&[Version::V1], cgroup, trace)?;
+        let_on();
     }
-    Ok(request.plan.cgroup.filter_devices(cgroup, trace)?)
+    Ok(plan.filter_devices(cgroup, trace)?)
 }
 
 fn make_dirs(
@@ -434,11 +441,7 @@ fn let_into_cgroup(
     if cgroup.unit.is_some() {
         return enter_unit(trace, request, cgroup, launch);
     }
-    complete_cgroup(trace, request, entry, cgroup)?;
-    if joins_late(request, cgroup) {
-        launch.open_silent_gate();
-    }
-    Ok(())
+    complete_cgroup(trace, request, entry, cgroup, || launch.open_silent_gate())
 }
 
 /// Writes down which resctrl groups will be made, then makes them; nothing without `linux.intelRdt`.
@@ -501,14 +504,19 @@ fn emit(
     namespaces::emit_names(&plan.namespaces, b);
     let sources = idmap::inherit(&plan.rootfs, b)?;
     let mut root = rootfs::Emitter::prepare(&plan.rootfs, &sources, b);
-    root.mounts(b, |b| {
+    let wait_for_cgroup = |b: &mut ProgramBuilder| {
         if joins_late {
             b.place("cgroup");
-            b.push(Op::Gate { number: GATE_DIRECTORIES });
-            emit_tasks(cgroup, b);
+            b.push(Op::Gate { number: GATE_SILENT });
         }
-    });
+    };
+    // Until there are directories, and until they have their limits.
+    root.mounts(b, wait_for_cgroup);
     root.devices(b);
+    wait_for_cgroup(b);
+    if joins_late {
+        emit_tasks(cgroup, b);
+    }
     let terminal = plan.terminal.map(|size| {
         let uid = plan.process.process.user.uid;
         root.console(rootfs::ConsolePlan { rows: size.height, columns: size.width, uid }, b)
