@@ -1,10 +1,15 @@
-//! Records the commit the program is built from, for `lightship --version`.
+//! Records the commit the program is built from, for `lightship --version`, and gives the linker the order of a release's functions.
 
 use std::path::Path;
 
-#[expect(clippy::disallowed_methods, reason = "a build script runs on the builder's machine, not in the product")]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    record_commit();
+    order_functions();
+}
+
+#[expect(clippy::disallowed_methods, reason = "a build script runs on the builder's machine, not in the product")]
+fn record_commit() {
     let git = Path::new("../../.git");
     // A tarball has no history; asking git anyway would find the repository it was unpacked in.
     let describe = git.exists().then(|| {
@@ -18,4 +23,12 @@ fn main() {
         _ => "unknown".to_owned(),
     };
     println!("cargo::rustc-env=LIGHTSHIP_COMMIT={commit}");
+}
+
+/// Debug builds have other functions, and all of them beside the tests.
+fn order_functions() {
+    println!("cargo::rerun-if-changed=order.ld");
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}/order.ld", env!("CARGO_MANIFEST_DIR"));
+    }
 }

@@ -17,10 +17,12 @@ mod floor;
 mod live;
 mod measure;
 mod memory;
+mod order;
 mod parallel;
 mod run;
 mod runtime;
 mod stage;
+mod step;
 mod timed;
 mod trace;
 
@@ -35,7 +37,9 @@ const USAGE: &str = "usage: runtimes SCENARIO [--rounds N] [--plot FILE] --floor
   --rounds N   this many rounds
   --plot FILE  writes the plot there
   --floor PATH the program of floor.c; ratios are to it
-  NAME=PATH    a runtime";
+  NAME=PATH    a runtime
+or: runtimes order PATH
+  prints which functions of this lightship a container's life executes, for scripts/order";
 
 /// What is compared, and how thoroughly.
 struct Contest<'a> {
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((first, command)) if first == measure::RUSAGE_FLAG => measure::report_peak_rss(command),
+        Some((first, command)) if first == step::TRACED_FLAG => step::be_traced(command),
+        Some((first, [program])) if first == order::COMMAND => order::print(program.as_ref()),
         _ => options(&arguments).and_then(|options| play(&options)),
     };
     match outcome {

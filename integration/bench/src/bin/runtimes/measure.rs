@@ -98,6 +98,6 @@ pub fn report_peak_rss(command: &[String]) -> Result<()> {
 }
 
 /// Enough of a command line to know it.
-fn display(command: &Command) -> String {
+pub fn display(command: &Command) -> String {
     command.iter().take(4).map(|word| OsStr::to_string_lossy(word)).collect::<Vec<_>>().join(" ")
 }

@@ -106,6 +106,10 @@ impl Runtime {
         self.command(&["list"])
     }
 
+    pub fn exec(&self, id: &str, program: &[&str]) -> Command {
+        self.command(&[&["exec", id], program].concat())
+    }
+
     pub fn kill(&self, id: &str) -> Command {
         self.command(&["kill", id, "KILL"])
     }
