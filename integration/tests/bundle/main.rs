@@ -15,6 +15,7 @@ mod intel_rdt;
 mod kill;
 mod killpoints;
 mod leaks;
+mod memory;
 mod mount_extras;
 mod net_devices;
 mod notify;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         bad_input::scenes(),
         checkpoint::scenes(),
         leaks::scenes(),
+        memory::scenes(),
         mount_extras::scenes(),
         net_devices::scenes(),
         notify::scenes(),
