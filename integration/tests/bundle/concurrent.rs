@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use integration::bundle::Bundle;
 use integration::scene::Scene;
 use integration::wait::{PATIENCE, eventually};
-use integration::{command, leftover, scene};
+use integration::{cgroup, command, leftover, scene};
 use serde_json::Value;
 
 use crate::Stage;
@@ -149,7 +149,10 @@ fn a_cgroup_made_meanwhile(stage: &Stage) {
     });
     let create = late.command(&late.create_line("create", &[]));
     let mut slowly = Command::new("strace");
-    slowly.args(["-f", "-o", "/dev/null", "-e", "trace=mkdir,mkdirat", "-e", "inject=mkdir,mkdirat:delay_enter=1s"]);
+    slowly.args(["-f", "-o", "/dev/null", "-e", "trace=mkdir,mkdirat", "-e", "inject=mkdir,mkdirat:delay_enter=4s"]);
+    for hierarchy in cgroup::hierarchies() {
+        slowly.arg("-P").arg(hierarchy.mount.join(late.cgroup.trim_start_matches('/')));
+    }
     slowly.arg(create.get_program()).args(create.get_args());
     slowly.stdin(Stdio::null()).stdout(command::scratch()).stderr(command::scratch());
     let mut slowly = slowly.spawn().unwrap();
