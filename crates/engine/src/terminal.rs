@@ -65,7 +65,8 @@ impl<'r> Foreground<'r> {
         let mut input = true;
         loop {
             let ready = self.poll(process, input)?;
-            if ready.signals {
+            // One that has ended leaves SIGCHLD, for which there is no use.
+            if ready.signals && !ready.ended {
                 self.pass_on_signal(process);
             }
             if let Some(notify) = self.notify.as_ref().filter(|_| ready.notify) {
