@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use timeline::{Kind, Process, Span, Timeline};
 
-/// A step that takes less, in nanoseconds, had nothing to do.
+/// A step that takes less, in nanoseconds, had nothing to do. That nothing was to be waited for is told all the same.
 const NOTHING: u64 = 5000;
 
 /// Where steps are recorded; off unless started.
@@ -91,7 +91,7 @@ impl Trace {
         let Some(Ok(mut recording)) = self.0.as_ref().map(|recording| recording.lock()) else { return };
         recording.depth -= 1;
         let depth = recording.depth;
-        if span.failed || span.duration() >= NOTHING {
+        if span.failed || span.kind == Kind::Wait || span.duration() >= NOTHING {
             recording.spans.push(span.inside(depth));
         }
     }
