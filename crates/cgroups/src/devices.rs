@@ -312,9 +312,6 @@ mod tests {
     use super::*;
     use sys::bpf::opcode;
 
-    /// Added to the code of an operation whose second operand is a register.
-    const FROM_REGISTER: u8 = 0x08;
-
     /// What the kernel would answer. Panics where the verifier would not take the program.
     fn run(program: &[Instruction], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
         let context = [u32::from(access) << 16 | kind as u32, major, minor];
@@ -349,7 +346,7 @@ mod tests {
                     registers[usize::from(both & 0xf)] = registers[usize::from(both >> 4)];
                     false
                 }
-                code if code == opcode::OR | FROM_REGISTER => {
+                code if code == opcode::OR | opcode::FROM_REGISTER => {
                     registers[usize::from(both & 0xf)] |= registers[usize::from(both >> 4)];
                     false
                 }

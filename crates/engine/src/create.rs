@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use cgroups::{CgroupRecord, Version};
+use cgroups::CgroupRecord;
 use hostnet::NetRecord;
 use namespaces::Joined;
 use program::{Op, ProgramBuilder, Resolve, Slot};
@@ -20,12 +20,10 @@ use crate::hooks::{self, InitHooks};
 use crate::launch::{Into, Launch, LaunchPlan};
 use crate::network::{self, Attached, HostNetwork};
 use crate::plan::PlanOptions;
-use crate::{ContainerPlan, Error, HostFacts, Runtime, bundle, console, delete, idmap, notify, process, socket};
+use crate::{
+    ContainerPlan, Error, HostFacts, Runtime, bundle, cgroup, console, delete, idmap, notify, process, socket,
+};
 
-/// Init waits here for its v1 cgroup to be made, and does not say so.
-const GATE_SILENT: u32 = 0;
-/// Init waits here for systemd to put it into its cgroup.
-pub(crate) const GATE_CGROUP: u32 = 1;
 /// Init waits here for the hooks that the runtime runs.
 pub(crate) const GATE_HOOKS: u32 = 2;
 /// Init is ready, and waits for the record of it to be written.
@@ -200,7 +198,7 @@ impl Runtime {
         let trace = &self.trace;
         journal_root(request, entry)?;
         let resctrl = trace.step("resctrl", || make_resctrl(request, entry))?;
-        let cgroup = trace.step("cgroup", || begin_cgroup(trace, request, entry))?;
+        let cgroup = trace.step("cgroup", || cgroup::begin(trace, request, entry))?;
         let (mut launch, mut init_hooks) = self.launch_init(request, entry, &cgroup, console, go)?;
         // From here on init is at work as well.
         let init = InitProcess::of(launch.pid)?;
@@ -208,7 +206,7 @@ impl Runtime {
             // By its cgroup a process is found even if the record is damaged.
             entry.journal([Undo::Process(init)])?;
         }
-        trace.step("rest of the cgroup", || let_into_cgroup(trace, request, entry, &cgroup, &launch))?;
+        trace.step("rest of the cgroup", || cgroup::complete_beside(trace, request, entry, &cgroup, &launch))?;
         // The cgroup is there, also where systemd makes it, and nothing of the container's has run, its hooks included.
         let attach = || request.network.as_ref().map(|network| network.attach(&cgroup)).transpose();
         let mut network = trace.step("programs of the host's network (BPF)", attach)?;
@@ -313,7 +311,7 @@ impl Request<'_> {
     }
 }
 
-fn part(of: &impl Serialize) -> Result<Part, Error> {
+pub(crate) fn part(of: &impl Serialize) -> Result<Part, Error> {
     Part::of(of).map_err(|error| Error::Other(format!("the record of the container: {error}")))
 }
 
@@ -356,94 +354,6 @@ fn journal_root(request: &Request<'_>, entry: &mut Locked) -> Result<(), Error> 
     Ok(entry.journal([Undo::Mount { path: path.to_owned(), over }])?)
 }
 
-/// Writes down which cgroup will be made, then makes it, unless systemd is to do so.
-pub(crate) fn make_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
-    let cgroup = begin_cgroup(trace, request, entry)?;
-    if cgroup.unit.is_none() {
-        complete_cgroup(trace, request, entry, &cgroup, || {})?;
-    }
-    Ok(cgroup)
-}
-
-/// Writes down which cgroup will be made, then makes what must be there before init, unless systemd is to do so: the v2 directory,
-/// which it is born in, and what it could not open.
-fn begin_cgroup(trace: &Trace, request: &Request<'_>, entry: &mut Locked) -> Result<CgroupRecord, Error> {
-    let cgroup = request.plan.cgroup.record()?;
-    if cgroup.dirs.is_empty() {
-        return Ok(cgroup);
-    }
-    entry.journal([Undo::Cgroup(part(&cgroup)?)])?;
-    if cgroup.unit.is_none() {
-        let early: &[Version] = if joins_late(request, &cgroup) { &[Version::V2] } else { &[Version::V2, Version::V1] };
-        make_dirs(trace, request, entry, &cgroup, early)?;
-        request.plan.cgroup.set_limits(early, &cgroup, trace)?;
-        delegate(request, &cgroup)?;
-    }
-    Ok(cgroup)
-}
-
-/// Whether the v1 directories, which take the most time of all that a container is made of, are made while init starts and mounts. It
-/// joins them while it has the right to open them, before it makes a cgroup namespace, whose root they are to be, and before it uses
-/// memory that is the container's.
-fn joins_late(request: &Request<'_>, cgroup: &CgroupRecord) -> bool {
-    let ContainerPlan { namespaces, rootfs, .. } = &request.plan;
-    let joins_user_namespace = request.joined.iter().any(|joined| joined.kind == NamespaceType::User);
-    cgroup.unit.is_none()
-        && v1_dirs(cgroup).next().is_some()
-        && !(namespaces.id_maps.is_some() || joins_user_namespace || namespaces.new_cgroup)
-        && !rootfs.fills_file_systems()
-        // Until it is in the cgroup, nobody knows when it has ended, and may take a mount of the host's away.
-        && rootfs.attached_on_host().is_none()
-}
-
-/// Makes what init does without for a while. `let_on` makes it go on where it does not: before it mounts the directories, and before it
-/// joins them.
-fn complete_cgroup(
-    trace: &Trace,
-    request: &Request<'_>,
-    entry: &mut Locked,
-    cgroup: &CgroupRecord,
-    let_on: impl Fn(),
-) -> Result<(), Error> {
-    let plan = &request.plan.cgroup;
-    if joins_late(request, cgroup) {
-        make_dirs(trace, request, entry, cgroup, &[Version::V1])?;
-        let_on();
-        plan.set_limits(&[Version::V1], cgroup, trace)?;
-        let_on();
-    }
-    Ok(plan.filter_devices(cgroup, trace)?)
-}
-
-fn make_dirs(
-    trace: &Trace,
-    request: &Request<'_>,
-    entry: &mut Locked,
-    cgroup: &CgroupRecord,
-    versions: &[Version],
-) -> Result<(), Error> {
-    let made = request.plan.cgroup.create_dirs(versions, cgroup, trace);
-    if let Err(cgroups::Error::Taken { .. }) = made {
-        // Another create was faster, and its processes are not to be killed: it makes all directories, and this has made none.
-        entry.retract()?;
-    }
-    Ok(made?)
-}
-
-/// Has init go on into its cgroup, as soon as that is complete.
-fn let_into_cgroup(
-    trace: &Trace,
-    request: &Request<'_>,
-    entry: &mut Locked,
-    cgroup: &CgroupRecord,
-    launch: &Launch,
-) -> Result<(), Error> {
-    if cgroup.unit.is_some() {
-        return enter_unit(trace, request, cgroup, launch);
-    }
-    complete_cgroup(trace, request, entry, cgroup, || launch.open_silent_gate())
-}
-
 /// Writes down which resctrl groups will be made, then makes them; nothing without `linux.intelRdt`.
 pub(crate) fn make_resctrl(request: &Request<'_>, entry: &mut Locked) -> Result<Option<ResctrlRecord>, Error> {
     let Some(plan) = &request.plan.resctrl else { return Ok(None) };
@@ -457,66 +367,35 @@ pub(crate) fn make_resctrl(request: &Request<'_>, entry: &mut Locked) -> Result<
     Ok(Some(record))
 }
 
-/// Lets systemd make the cgroup around init, which waits for it at its first gate. A runtime that is killed meanwhile takes init
-/// with it, and what systemd has made is in the journal.
-fn enter_unit(trace: &Trace, request: &Request<'_>, cgroup: &CgroupRecord, launch: &Launch) -> Result<(), Error> {
-    launch.wait_gate(GATE_CGROUP)?;
-    request.plan.cgroup.start_unit(cgroup, launch.pid, trace)?;
-    delegate(request, cgroup)?;
-    launch.open_gate()
-}
-
-pub(crate) fn delegate(request: &Request<'_>, cgroup: &CgroupRecord) -> Result<(), Error> {
-    match request.plan.cgroup_owner {
-        Some(owner) => Ok(cgroup.delegate(owner)?),
-        None => Ok(()),
-    }
-}
-
 /// Everything init does, in its order. The answer is the cgroup v2 folder that it is to be born in.
 fn emit(
     request: &Request<'_>,
-    cgroup: &CgroupRecord,
+    record: &CgroupRecord,
     listener: Option<OwnedFd>,
     console: Option<OwnedFd>,
     b: &mut ProgramBuilder,
     init_hooks: &mut Option<InitHooks>,
 ) -> Result<Option<OwnedFd>, Error> {
     let plan = &request.plan;
-    let joins_late = joins_late(request, cgroup);
-    let unified = match cgroup.unit {
-        Some(_) => None,
-        None if joins_late => cgroup.open_unified()?,
-        None => emit_cgroup(cgroup, plan.namespaces.id_maps.is_some(), b)?,
-    };
+    let unified = cgroup::emit_early(request, record, b)?;
     // A container's first process has no affinity of its own (config.md, "execCPUAffinity"), nor the caller's.
     confine::emit_cpus(&confine::Cpus::All, b);
     let listener = listener.map(|listener| b.inherit(listener));
     let hook_io = hook_files(&plan.hooks, b, init_hooks)?;
     namespaces::emit_joins(&plan.namespaces, &request.joined, b).map_err(Error::call("a namespace's descriptor"))?;
-    if cgroup.unit.is_some() {
+    if record.unit.is_some() {
         // Not earlier: the joins may end with another process in init's place.
         b.place("cgroup");
-        b.push(Op::Gate { number: GATE_CGROUP });
+        b.push(Op::Gate { number: cgroup::GATE_UNIT });
     }
     b.push(Op::NewSession);
     namespaces::emit_late(&plan.namespaces, b);
     namespaces::emit_names(&plan.namespaces, b);
     let sources = idmap::inherit(&plan.rootfs, b)?;
     let mut root = rootfs::Emitter::prepare(&plan.rootfs, &sources, b);
-    let wait_for_cgroup = |b: &mut ProgramBuilder| {
-        if joins_late {
-            b.place("cgroup");
-            b.push(Op::Gate { number: GATE_SILENT });
-        }
-    };
-    // Until there are directories, and until they have their limits.
-    root.mounts(b, wait_for_cgroup);
+    root.mounts(b, |b| cgroup::emit_wait(request, record, b));
     root.devices(b);
-    wait_for_cgroup(b);
-    if joins_late {
-        emit_tasks(cgroup, b);
-    }
+    cgroup::emit_late(request, record, b);
     let terminal = plan.terminal.map(|size| {
         let uid = plan.process.process.user.uid;
         root.console(rootfs::ConsolePlan { rows: size.height, columns: size.width, uid }, b)
@@ -544,42 +423,6 @@ fn emit(
     plan.process.emit_start(&plan.hooks.start_container, hook_io, early, b);
     console::give_stdio(host_uid(&request.spec.linux.clone().unwrap_or_default(), plan.process.process.user.uid));
     Ok(unified)
-}
-
-/// Lets init join the cgroup. In v2 it is born in it, in the folder that is the answer.
-pub(crate) fn emit_cgroup(
-    cgroup: &CgroupRecord,
-    inherit: bool,
-    b: &mut ProgramBuilder,
-) -> Result<Option<OwnedFd>, Error> {
-    if !inherit {
-        emit_tasks(cgroup, b);
-        return Ok(cgroup.open_unified()?);
-    }
-    // From a user namespace of its own the child has no right to open them.
-    let (handles, data) = (cgroup.join()?, b.text("0"));
-    for (dir, tasks) in v1_dirs(cgroup).zip(handles.tasks) {
-        b.place(format!("cgroup {}", dir.path.display()));
-        let fd = b.inherit(tasks);
-        b.push(Op::Write { fd, data });
-        b.push(Op::Close { fd });
-    }
-    Ok(handles.unified)
-}
-
-/// Lets init join the v1 directories. It writes `0` to each `tasks` file, being single-threaded: a pid written to `cgroup.procs` by
-/// somebody else waits for an RCU grace period each time.
-fn emit_tasks(cgroup: &CgroupRecord, b: &mut ProgramBuilder) {
-    let data = b.text("0");
-    for dir in v1_dirs(cgroup) {
-        b.place(format!("cgroup {}", dir.path.display()));
-        let path = b.text(hooks::path_bytes(&dir.path.join("tasks")));
-        b.push(Op::WriteFile { dir: Slot::NONE, magic: 0, path, data });
-    }
-}
-
-fn v1_dirs(cgroup: &CgroupRecord) -> impl Iterator<Item = &cgroups::Dir> {
-    cgroup.dirs.iter().filter(|dir| dir.version == Version::V1)
 }
 
 /// The files for hooks that init runs, if there are any.

@@ -11,8 +11,8 @@ use rustix::fs::{Mode, OFlags};
 use spec::{ConsoleSize, Linux, NamespaceType, Process, Spec, Status};
 use trace::{Kind, Trace};
 
+use crate::cgroup::emit_join;
 use crate::container::Container;
-use crate::create::emit_cgroup;
 use crate::launch::{self, Into, IntoPids, Launch, LaunchPlan};
 use crate::network::GUARDED_CAPABILITIES;
 use crate::plan::plan_process;
@@ -150,7 +150,7 @@ impl Exec<'_> {
         let by_systemd = cgroup.unit.as_ref().is_some_and(|unit| unit.user);
         let unified = match by_systemd {
             true => None,
-            false => emit_cgroup(&cgroup.below(&self.options.cgroup)?, false, &mut builder)?,
+            false => emit_join(&cgroup.below(&self.options.cgroup)?, false, &mut builder)?,
         };
         confine::emit_cpus(&self.plan.confine.scheduling.cpus, &mut builder);
         let init_slot = builder.inherit(init.try_clone().map_err(Error::call("the pidfd of init"))?);

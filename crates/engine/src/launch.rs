@@ -225,7 +225,7 @@ impl Launch {
         loop {
             let mut message = [0u8; 256];
             let (len, fd) = match sys::socket::receive(self.report.as_fd(), &mut message) {
-                // It has ended without reading what it was sent. Its own last words come after that (unix(7)).
+                // It has ended without reading what it was sent. Its own last words come after that (unix_release_sock in net/unix/af_unix.c).
                 Err(rustix::io::Errno::CONNRESET) => continue,
                 Ok((0, _)) => return Ok((Report::End, None)),
                 received => received.map_err(Error::call("a report of init's"))?,

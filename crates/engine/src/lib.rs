@@ -5,6 +5,7 @@
 //! threads can use it as well as the command line.
 
 mod bundle;
+mod cgroup;
 mod checkpoint;
 mod console;
 mod container;

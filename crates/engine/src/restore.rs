@@ -18,7 +18,7 @@ use crate::container::{Container, state_of};
 use crate::create::{self, Request};
 use crate::images::Images;
 use crate::terminal::Foreground;
-use crate::{CreateOptions, CriuOptions, Error, Runtime, checkpoint, console, delete, external, hooks, launch};
+use crate::{CreateOptions, CriuOptions, Error, Runtime, cgroup, checkpoint, console, delete, external, hooks, launch};
 use crate::{notify, socket};
 
 /// A mount namespace (clone(2), CLONE_NEWNS).
@@ -96,7 +96,7 @@ impl Runtime {
     ) -> Result<Container, Error> {
         let trace = &self.trace;
         let resctrl = trace.step("resctrl", || create::make_resctrl(request, entry))?;
-        let cgroup = trace.step("cgroup", || create::make_cgroup(trace, request, entry))?;
+        let cgroup = trace.step("cgroup", || cgroup::make(trace, request, entry))?;
         entry.write(CONFIG, &request.config)?;
         notify::make_folder(&request.spec, entry)?;
         external::make_mount_points(&request.spec, &request.bundle, &request.rootfs)?;
@@ -226,7 +226,7 @@ fn enter_cgroup(
 ) -> Result<(), Error> {
     if cgroup.unit.is_some() {
         request.plan.cgroup.start_unit(cgroup, pid, trace)?;
-        create::delegate(request, cgroup)?;
+        cgroup::delegate(request, cgroup)?;
     } else {
         cgroup.enter(pid)?;
     }

@@ -38,7 +38,7 @@ impl Runtime {
         console::check(terminal, console.is_some(), false)?;
         // A terminal that goes to somebody else, and what is said there, is out of reach here.
         let sees_all = console.is_none();
-        let (mut foreground, own_console) = Foreground::new(terminal && console.is_none())?;
+        let (mut foreground, own_console) = Foreground::new(terminal && sees_all)?;
         let Created { entry, mut container, launch, mut unwatched } =
             self.create_requested(&request, console.or(own_console), Go::AtGate)?;
         if sees_all {

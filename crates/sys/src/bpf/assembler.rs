@@ -17,6 +17,8 @@ pub mod opcode {
     pub const CALL: u8 = 0x85;
     pub const COPY: u8 = 0xbf;
     pub const EXIT: u8 = 0x95;
+    /// Added to an operation on numbers whose second operand is a register.
+    pub const FROM_REGISTER: u8 = 0x08;
     pub const JUMP: u8 = 0x05;
     /// Compares 64 bits with a number.
     pub const JUMP_IF_WIDE: u8 = 0x05;
@@ -156,9 +158,6 @@ impl fmt::Display for AssemblyError {
 
 impl std::error::Error for AssemblyError {}
 
-/// Added to the code of an operation on numbers whose second operand is a register.
-const FROM_REGISTER: u8 = 0x08;
-
 /// A program in the making.
 #[derive(Debug, Default)]
 pub struct Assembler {
@@ -218,17 +217,17 @@ impl Assembler {
 
     /// `to += from`
     pub fn add_register(&mut self, to: Register, from: Register) {
-        self.push(opcode::ADD | FROM_REGISTER, to, from, 0, 0);
+        self.push(opcode::ADD | opcode::FROM_REGISTER, to, from, 0, 0);
     }
 
     /// `to -= from`. The distance of two pointers is a number (it takes CAP_PERFMON).
     pub fn subtract_register(&mut self, to: Register, from: Register) {
-        self.push(opcode::SUBTRACT | FROM_REGISTER, to, from, 0, 0);
+        self.push(opcode::SUBTRACT | opcode::FROM_REGISTER, to, from, 0, 0);
     }
 
     /// `to *= from`
     pub fn multiply_register(&mut self, to: Register, from: Register) {
-        self.push(opcode::MULTIPLY | FROM_REGISTER, to, from, 0, 0);
+        self.push(opcode::MULTIPLY | opcode::FROM_REGISTER, to, from, 0, 0);
     }
 
     /// `to = -to`
@@ -243,7 +242,7 @@ impl Assembler {
 
     /// `to |= from`
     pub fn or_register(&mut self, to: Register, from: Register) {
-        self.push(opcode::OR | FROM_REGISTER, to, from, 0, 0);
+        self.push(opcode::OR | opcode::FROM_REGISTER, to, from, 0, 0);
     }
 
     /// `to ^= number` on 32 bits.
@@ -253,7 +252,7 @@ impl Assembler {
 
     /// `to ^= from`
     pub fn xor_register(&mut self, to: Register, from: Register) {
-        self.push(opcode::XOR_WIDE | FROM_REGISTER, to, from, 0, 0);
+        self.push(opcode::XOR_WIDE | opcode::FROM_REGISTER, to, from, 0, 0);
     }
 
     /// `to <<= bits`
