@@ -1,6 +1,7 @@
 //! bpf(2) for programs attached to cgroups: put together, load, attach, list, try; and the maps they work with.
 
 mod assembler;
+mod btf;
 mod map;
 mod ring;
 
@@ -8,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 pub use assembler::{Assembler, AssemblyError, Field, Helper, If, Label, Register, Width, opcode};
+pub use btf::KernelTypes;
 pub use map::{Map, MapKind, page_size, possible_cpus};
 
 const PROG_LOAD: libc::c_int = 5;

@@ -1,7 +1,7 @@
 //! Programs and maps, made by the kernel itself. Needs root; a test that cannot run here says why and passes.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)]
 
-use sys::bpf::{self, Assembler, Field, Helper, Hook, Instruction, Map, MapKind, Register, Width};
+use sys::bpf::{self, Assembler, Field, Helper, Hook, Instruction, KernelTypes, Map, MapKind, Register, Width};
 
 const fn instruction(code: u8, registers: u8, immediate: i32) -> Instruction {
     Instruction { code, registers, offset: 0, immediate }
@@ -81,4 +81,27 @@ fn a_ring_buffer_is_read_in_order_and_round_and_round() {
     }
     let none = Map::create(MapKind::Array, "none", 4, 4, 1).unwrap();
     assert!(none.take_records().is_err());
+}
+
+#[test]
+fn types_of_this_kernel_are_those_that_bpftool_shows() {
+    let Some(types) = KernelTypes::read() else { return eprintln!("skipped: this kernel does not tell its types") };
+    let dump = std::process::Command::new("bpftool").args(["btf", "dump", "file", KernelTypes::FILE]).output();
+    let Ok(dump) = dump else { return eprintln!("skipped: bpftool is not installed") };
+    let dump = String::from_utf8(dump.stdout).unwrap();
+    let id = |head: &str| -> u32 {
+        let line = dump.lines().find(|line| line.contains(head)).unwrap();
+        line[1..line.find(']').unwrap()].parse().unwrap()
+    };
+    assert_eq!(types.cast, id("] FUNC 'bpf_rdonly_cast'"));
+    assert_eq!(types.sock, id("] STRUCT 'sock' "));
+    let bits = |head: &str, member: &str| -> i16 {
+        let mut lines = dump.lines().skip_while(|line| !line.contains(head));
+        let line = lines.find(|line| line.contains(&format!("'{member}'"))).unwrap();
+        let bits = line.rsplit_once("bits_offset=").unwrap().1.split(' ').next().unwrap();
+        (bits.parse::<u32>().unwrap() / 8) as i16
+    };
+    assert_eq!(types.net, bits("] STRUCT 'sock_common' ", "skc_net"));
+    assert_eq!(types.socket, bits("] STRUCT 'sock' ", "sk_socket"));
+    assert_eq!(types.cookie, bits("] STRUCT 'net' ", "net_cookie"));
 }

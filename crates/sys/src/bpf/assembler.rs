@@ -330,6 +330,12 @@ impl Assembler {
         self.push(opcode::CALL, Register::R0, Register::R0, 0, helper as i32);
     }
 
+    /// `r0 = function(r1, …)`, of the kernel's own functions, by its type's id (Linux 5.13).
+    pub fn call_kernel(&mut self, function: u32) {
+        // The pseudo source register says so (BPF_PSEUDO_KFUNC_CALL).
+        self.push(opcode::CALL, Register::R0, Register::R2, 0, function as i32);
+    }
+
     /// Ends with `answer`.
     pub fn answer(&mut self, answer: i32) {
         self.set(Register::R0, answer);
