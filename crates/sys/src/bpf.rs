@@ -5,6 +5,7 @@ mod btf;
 mod map;
 mod ring;
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
@@ -22,6 +23,10 @@ const PROG_QUERY: libc::c_int = 16;
 
 /// Other programs may be attached beside this one, and all of them must agree (Linux 4.15).
 const ALLOW_MULTI: u32 = 1 << 1;
+
+/// What the programs declare to be under: the MIT licence, which is compatible with the GPL. To others the kernel gives neither its
+/// types nor its functions (linux/license.h, Linux 5.13).
+const LICENSE: &CStr = c"Dual MIT/GPL";
 
 /// Room for what the verifier says about a program that it refuses, in bytes; of more, it keeps the end (Linux 6.4).
 const LOG_SIZE: usize = 64 * 1024;
@@ -224,7 +229,7 @@ fn load_with_log(hook: Hook, name: &str, program: &[Instruction], log: &mut [u8]
         program_type: hook.program_type(),
         instruction_count: program.len() as u32,
         instructions: program.as_ptr() as u64,
-        license: c"Apache-2.0".as_ptr() as u64,
+        license: LICENSE.as_ptr() as u64,
         log_level: u32::from(!log.is_empty()),
         log_size: log.len() as u32,
         log: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
