@@ -130,11 +130,11 @@ impl HostNetwork {
         if let Err(error) = hostnet::published::note(&directory, &self.settings) {
             log::warn!("cannot note published ports at the container's cgroup: {error}");
         }
-        match hostnet::attach::apply(&self.plan, &directory) {
+        match hostnet::attach::apply(&self.plan, None, &directory) {
             Ok(maps) => Ok(attached(self.plan != essential, maps)),
             Err(error) if self.plan != essential => {
                 log::warn!("without counters and diagnosis: {error}");
-                Ok(attached(false, hostnet::attach::apply(&essential, &directory)?))
+                Ok(attached(false, hostnet::attach::apply(&essential, None, &directory)?))
             }
             Err(error) => Err(error.into()),
         }

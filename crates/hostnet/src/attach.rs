@@ -4,10 +4,10 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use sys::bpf::{self, AssemblyError, Hook};
+use sys::bpf::{self, AssemblyError, Hook, KernelTypes};
 
 use crate::plan::NetPlan;
-use crate::programs::{Maps, Program, generate};
+use crate::programs::{Host, Maps, Program, generate};
 
 /// Why a plan is not in force. Nothing of it is, then.
 #[derive(Debug, thiserror::Error)]
@@ -44,19 +44,25 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Loads and attaches what a plan asks for, before anything of the container runs in the directory. The answer is what the
-/// programs share.
+/// Loads and attaches what a plan asks for, before anything of the container runs in the directory. With the kernel's types the
+/// programs are faster. The answer is what they share.
 ///
 /// # Errors
 /// [`Error`].
-pub fn apply(plan: &NetPlan, cgroup: impl AsFd) -> Result<Maps, Error> {
+pub fn apply(plan: &NetPlan, types: Option<KernelTypes>, cgroup: impl AsFd) -> Result<Maps, Error> {
     let call = |what| move |error| Error::Call { what, error };
     // Programs of the cgroups above come after these, and what they bind elsewhere would look as if it had failed.
     let above = bpf::effective(Hook::Bind4, &cgroup).map_err(call("asking for the programs above"))?;
     let plan = &NetPlan { diagnose: plan.diagnose && above.is_empty(), ..plan.clone() };
     let maps = Maps::create(plan).map_err(call("making a map"))?;
     let netns = sys::process::netns_cookie().map_err(call("asking for the network namespace's number"))?;
-    let loaded = generate(plan, &maps, netns)?.iter().map(load).collect::<Result<Vec<_>, Error>>()?;
+    let load_all =
+        |types| generate(plan, &maps, Host { netns, types })?.iter().map(load).collect::<Result<Vec<_>, Error>>();
+    let loaded = match types {
+        // A kernel that does not take those that use its types takes those that call it.
+        Some(_) => load_all(types).or_else(|_| load_all(None))?,
+        None => load_all(None)?,
+    };
     let mut attached = Vec::new();
     for (hook, program) in loaded.iter().flat_map(|(hooks, program)| hooks.iter().map(move |hook| (*hook, program))) {
         if let Err(error) = bpf::attach(hook, &cgroup, program) {

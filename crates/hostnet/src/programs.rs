@@ -1,7 +1,8 @@
 //! The programs of a container: one for each hook, put together from the concerns that are in force.
 //!
-//! A socket of another network namespace than the host's (Docker in Docker) is left alone: the guard. To ask for the namespace is the
-//! dearest part of most programs, so it comes as late as it can, and the diagnosis asks only when it has something to tell.
+//! A socket of another network namespace than the host's (Docker in Docker) is left alone: the guard. With the kernel's types the
+//! namespace is read from the socket. Without them the kernel is asked, which is the dearest part of most programs: so the guard comes as
+//! late as it can, and the diagnosis asks only when it has something to tell.
 
 mod address;
 mod attempts;
@@ -17,7 +18,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use sys::bpf::{self, Assembler, AssemblyError, Hook, If, Instruction, Map, Register};
+use sys::bpf::{self, Assembler, AssemblyError, Hook, If, Instruction, KernelTypes, Map, Register};
 
 pub use attempts::{Attempt, Attempts};
 pub use auto::moved_port;
@@ -36,6 +37,15 @@ pub struct Program {
     pub name: &'static str,
     /// Its instructions.
     pub code: Vec<Instruction>,
+}
+
+/// What programs have to know of the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// The cookie of its network namespace.
+    pub netns: u64,
+    /// The kernel's types, so that programs need not call it.
+    pub types: Option<KernelTypes>,
 }
 
 /// The maps that the programs of one container share.
@@ -63,21 +73,21 @@ impl Maps {
     }
 }
 
-/// The programs of a plan, for sockets of the network namespace with the cookie `netns`.
+/// The programs of a plan.
 ///
 /// # Errors
 /// Too many rules.
-pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>, AssemblyError> {
+pub fn generate(plan: &NetPlan, maps: &Maps, host: Host) -> Result<Vec<Program>, AssemblyError> {
     let mut programs = Vec::new();
     let mut add = |hooks, name, code: Result<Vec<Instruction>, AssemblyError>| {
         programs.push(Program { hooks, name, code: code? });
         Ok(())
     };
-    let socket = |family| SocketProgram::new(family, netns, false);
-    let udp_socket = |family| SocketProgram::new(family, netns, true);
+    let socket = |family| SocketProgram::new(family, host, false);
+    let udp_socket = |family| SocketProgram::new(family, host, true);
     if governs_bind(plan) || plan.diagnose {
-        add(&[Hook::Bind4], "ls_bind4", bind(plan, maps, netns, socket(Family::V4)))?;
-        add(&[Hook::Bind6], "ls_bind6", bind(plan, maps, netns, socket(Family::V6)))?;
+        add(&[Hook::Bind4], "ls_bind4", bind(plan, maps, host, socket(Family::V4)))?;
+        add(&[Hook::Bind6], "ls_bind6", bind(plan, maps, host, socket(Family::V6)))?;
     }
     if publishes(plan) || plan.address.is_some() || plan.allow_connect.is_some() {
         add(&[Hook::Connect4], "ls_connect4", connect(plan, maps, socket(Family::V4), true))?;
@@ -98,12 +108,13 @@ pub fn generate(plan: &NetPlan, maps: &Maps, netns: u64) -> Result<Vec<Program>,
         add(&[Hook::RecvMsg4], "ls_recvmsg4", show_other(plan, maps, udp_socket(Family::V4)))?;
         add(&[Hook::RecvMsg6], "ls_recvmsg6", show_other(plan, maps, udp_socket(Family::V6)))?;
     }
-    if maps.moved.is_some() || maps.attempts.is_some() {
-        add(&[Hook::PostBind4], "ls_bound4", bound(maps, netns))?;
-        add(&[Hook::PostBind6], "ls_bound6", bound(maps, netns))?;
+    // With the types a socket's port is seen as it is closed.
+    if maps.moved.is_some() || maps.attempts.is_some() && host.types.is_none() {
+        add(&[Hook::PostBind4], "ls_bound4", bound(maps, host))?;
+        add(&[Hook::PostBind6], "ls_bound6", bound(maps, host))?;
     }
     if let Some(maps) = &maps.attempts {
-        add(&[Hook::SockRelease], "ls_closed", closed(maps, netns))?;
+        add(&[Hook::SockRelease], "ls_closed", closed(maps, host))?;
     }
     if let Some(map) = &maps.counters {
         add(&[Hook::Ingress, Hook::Egress], "ls_traffic", counters::program(map))?;
@@ -131,7 +142,7 @@ fn publishes_udp(plan: &NetPlan) -> bool {
 fn bind(
     plan: &NetPlan,
     maps: &Maps,
-    netns: u64,
+    host: Host,
     mut program: SocketProgram,
 ) -> Result<Vec<Instruction>, AssemblyError> {
     if plan.address.is_none() {
@@ -152,21 +163,21 @@ fn bind(
     }
     publish::bind(&mut program, &plan.publish, maps.moved.as_ref());
     if let Some(maps) = &maps.attempts {
-        attempts::attempt(&mut program, maps, netns, plan.address.is_some() || plan.publish.auto);
+        attempts::attempt(&mut program, maps, host, plan.address.is_some() || plan.publish.auto);
     }
     program.finish_bind(plan.low_ports)
 }
 
 /// After bind(2), when the socket has its port.
-fn bound(maps: &Maps, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
+fn bound(maps: &Maps, host: Host) -> Result<Vec<Instruction>, AssemblyError> {
     let mut asm = Assembler::default();
     let pass = asm.label();
     asm.copy(CONTEXT, Register::R1);
     if let Some(map) = &maps.moved {
-        socket::leave_other_namespaces(&mut asm, netns, pass);
+        socket::leave_other_namespaces(&mut asm, host, pass);
         auto::learn(&mut asm, map);
     }
-    if let Some(maps) = &maps.attempts {
+    if let Some(maps) = maps.attempts.as_ref().filter(|_| host.types.is_none()) {
         attempts::bound(&mut asm, maps);
     }
     asm.place(pass);
@@ -175,10 +186,10 @@ fn bound(maps: &Maps, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
 }
 
 /// As a socket is closed.
-fn closed(maps: &Attempts, netns: u64) -> Result<Vec<Instruction>, AssemblyError> {
+fn closed(maps: &Attempts, host: Host) -> Result<Vec<Instruction>, AssemblyError> {
     let mut asm = Assembler::default();
     asm.copy(CONTEXT, Register::R1);
-    attempts::closed(&mut asm, maps, netns);
+    attempts::closed(&mut asm, maps, host);
     asm.answer(1);
     asm.finish()
 }

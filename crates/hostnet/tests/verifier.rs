@@ -4,11 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hostnet::NetPlan;
-use hostnet::programs::{Maps, generate};
+use hostnet::programs::{Host, Maps, Program, generate};
 use hostnet::rules::{Addresses, AllowedBind, AllowedConnect, Network, PortRange, Protocol, Publish, Published};
-use sys::bpf;
+use sys::bpf::{self, KernelTypes};
 
-/// Loads all programs of a plan and returns how many there are.
+/// Loads all programs of a plan, as they are without the kernel's types and with them, and returns how many there are without.
 fn accept(what: &str, plan: &NetPlan) -> usize {
     let maps = match Maps::create(plan) {
         Ok(maps) => maps,
@@ -17,8 +17,17 @@ fn accept(what: &str, plan: &NetPlan) -> usize {
             return 0;
         }
     };
-    let programs = generate(plan, &maps, 1).unwrap();
-    for program in &programs {
+    let types = KernelTypes::read();
+    if types.is_none() {
+        eprintln!("skipped: this kernel does not tell the types that programs need");
+    }
+    let load = |types| load_all(what, &generate(plan, &maps, Host { types, ..HOST }).unwrap());
+    types.into_iter().for_each(|types| _ = load(Some(types)));
+    load(None)
+}
+
+fn load_all(what: &str, programs: &[Program]) -> usize {
+    for program in programs {
         let hook = program.hooks[0];
         if let Err(error) = bpf::load(hook, program.name, &program.code) {
             let log = bpf::verifier_log(hook, &program.code);
@@ -29,6 +38,8 @@ fn accept(what: &str, plan: &NetPlan) -> usize {
     eprintln!("{what}: {} instructions", programs.iter().map(|program| program.code.len()).sum::<usize>());
     programs.len()
 }
+
+const HOST: Host = Host { netns: 1, types: None };
 
 const SIZES: [u16; 4] = [0, 1, 32, 1000];
 
@@ -123,7 +134,7 @@ fn nothing_asks_for_no_program() {
 fn packets_are_counted_and_let_through() {
     let plan = NetPlan { counters: true, ..NetPlan::default() };
     let Ok(maps) = Maps::create(&plan) else { return eprintln!("skipped: no map can be made here") };
-    let [program] = &generate(&plan, &maps, 1).unwrap()[..] else { panic!("one program for both ways") };
+    let [program] = &generate(&plan, &maps, HOST).unwrap()[..] else { panic!("one program for both ways") };
     let loaded = bpf::load(program.hooks[0], program.name, &program.code).unwrap();
     for _ in 0..3 {
         assert_eq!(bpf::test_run(&loaded, &[0; 114]).unwrap(), 1);

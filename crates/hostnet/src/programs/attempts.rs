@@ -1,17 +1,18 @@
 //! What the diagnosis is told: the attempts to bind a port that have failed.
 //!
-//! As bind(2) begins, the attempt is written down for its socket; when it has succeeded, it is struck out. One that is still there as
-//! the socket is closed, or as it tries again, has failed and becomes a record for the watcher, which sleeps until then. A socket is
+//! As bind(2) begins, the attempt is written down for its socket. One that is still there as the socket tries again, or is closed without
+//! that port, has failed and becomes a record for the watcher, which sleeps until then. A program sees the port of a socket that is closed
+//! only with the kernel's types; without them one more program, which runs after bind(2), strikes out what has succeeded. A socket is
 //! known by its place in the kernel's memory, as to ask for its number takes a call, which costs more than all of this.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 
-use sys::bpf::{Assembler, Field, Helper, Hook, If, Map, MapKind, Register, Width, page_size};
+use sys::bpf::{Assembler, Field, Helper, Hook, If, KernelTypes, Label, Map, MapKind, Register, Width, page_size};
 
-use super::find_map;
-use super::socket::{self, ADDRESS, CONTEXT, PORT, PROTOCOL, STACK, SocketProgram};
+use super::socket::{self, ADDRESS, CONTEXT, PORT, PROTOCOL, STACK, SocketProgram, field};
+use super::{Host, find_map};
 
 const RECORDS: &str = "ls_failed";
 const TABLE: &str = "ls_attempts";
@@ -97,25 +98,26 @@ pub(super) fn keep_port(program: &mut SocketProgram) {
 }
 
 /// Writes down the attempt to bind a port. If the port may be 0, "any free one", that is none: nobody can hold it.
-pub(super) fn attempt(program: &mut SocketProgram, maps: &Attempts, netns: u64, may_be_any: bool) {
-    /// `struct bpf_sock_addr`
-    const SOCKET_FIELD: Field = Field::double(64);
+pub(super) fn attempt(program: &mut SocketProgram, maps: &Attempts, host: Host, may_be_any: bool) {
     let (first, done) = (program.asm.label(), program.asm.label());
     let asm = &mut program.asm;
     if may_be_any {
         asm.jump_if(PORT, If::Equal, 0, done);
     }
-    asm.load_field(SOCKET, CONTEXT, SOCKET_FIELD);
+    asm.load_field(SOCKET, CONTEXT, field::SOCKET);
     // A socket that has a port gets no second one, whoever holds that.
     asm.load_field(Register::R4, SOCKET, SOURCE_PORT);
     asm.jump_if(Register::R4, If::Differs, 0, done);
+    if let Some(types) = host.types {
+        load_identity(asm, types);
+    }
     set_number(asm, maps);
     asm.store(Width::Double, TABLE_START, LAST_AT as i16, SOCKET);
     find_row(asm);
     asm.load(Width::Double, Register::R4, ROW_OF, 0);
     asm.store(Width::Double, ROW_OF, 0, SOCKET);
     asm.jump_if_register(Register::R4, If::Differs, SOCKET, first);
-    tell(asm, maps, netns);
+    tell(asm, maps, host);
     asm.place(first);
     program.write_as_ip6(ROW_OF, ADDRESS_AT, Register::R4);
     let asm = &mut program.asm;
@@ -144,30 +146,48 @@ pub(super) fn bound(asm: &mut Assembler, maps: &Attempts) {
     asm.place(other);
 }
 
-/// In a program that runs as a socket is closed: what is still written down for it has failed.
-pub(super) fn closed(asm: &mut Assembler, maps: &Attempts, netns: u64) {
+/// In a program that runs as a socket is closed: what is still written down for it has failed, unless it has that port.
+pub(super) fn closed(asm: &mut Assembler, maps: &Attempts, host: Host) {
+    let other = asm.label();
+    asm.copy(SOCKET, CONTEXT);
+    match host.types {
+        Some(types) => {
+            load_identity(asm, types);
+            asm.load(Width::Half, Register::R5, Register::R0, types.port);
+            set_number(asm, maps);
+        }
+        None => set_number_of_closed(asm, maps, other),
+    }
+    find_row(asm);
+    asm.load(Width::Double, Register::R4, ROW_OF, 0);
+    asm.jump_if_register(Register::R4, If::Differs, SOCKET, other);
+    asm.store_number(Width::Double, ROW_OF, 0, 0);
+    if host.types.is_some() {
+        asm.load(Width::Double, Register::R4, ROW_OF, ATTEMPT_AT);
+        asm.and(Register::R4, 0xffff);
+        asm.jump_if_register(Register::R4, If::Equal, Register::R5, other);
+    }
+    tell(asm, maps, host);
+    asm.place(other);
+}
+
+/// Without the types: what MPTCP binds is a subflow, another socket than the one that is closed; so the last attempt is taken for its
+/// own.
+fn set_number_of_closed(asm: &mut Assembler, maps: &Attempts, other: Label) {
     /// `struct bpf_sock`
     const PROTOCOL_FIELD: Field = Field::word(12);
     const STATE_FIELD: Field = Field::word(72);
     const MPTCP: u32 = 262;
     /// Neither does it listen nor has it a connection (TCP_CLOSE).
     const CLOSED: u32 = 7;
-    let (known, other) = (asm.label(), asm.label());
-    asm.copy(SOCKET, CONTEXT);
+    let known = asm.label();
     set_number(asm, maps);
-    // What MPTCP binds is a subflow, another socket than the one that is closed; so the last attempt is taken for its own.
     asm.load_field(Register::R4, CONTEXT, PROTOCOL_FIELD);
     asm.jump_if(Register::R4, If::Differs, MPTCP, known);
     asm.load_field(Register::R4, CONTEXT, STATE_FIELD);
     asm.jump_if(Register::R4, If::Differs, CLOSED, other);
     asm.load(Width::Double, SOCKET, TABLE_START, LAST_AT as i16);
     asm.place(known);
-    find_row(asm);
-    asm.load(Width::Double, Register::R4, ROW_OF, 0);
-    asm.jump_if_register(Register::R4, If::Differs, SOCKET, other);
-    asm.store_number(Width::Double, ROW_OF, 0, 0);
-    tell(asm, maps, netns);
-    asm.place(other);
 }
 
 /// The port of `struct bpf_sock`, in the host's order.
@@ -178,6 +198,13 @@ const SOCKET: Register = Register::R2;
 /// No address is needed in its register any more.
 const ROW_OF: Register = ADDRESS;
 const TABLE_START: Register = ROW_OF;
+
+/// With the types, a socket is known by its `struct socket`, which MPTCP's subflows share.
+fn load_identity(asm: &mut Assembler, types: KernelTypes) {
+    asm.copy(Register::R1, SOCKET);
+    socket::cast(asm, types);
+    asm.load(Width::Double, SOCKET, Register::R0, types.socket);
+}
 
 /// Makes [`SOCKET`] the number of the socket that it points to, its distance from the table, and [`TABLE_START`] point to that.
 fn set_number(asm: &mut Assembler, maps: &Attempts) {
@@ -197,12 +224,12 @@ fn find_row(asm: &mut Assembler) {
 }
 
 /// Tells the watcher of the attempt in the row, unless the socket is of another network namespace.
-fn tell(asm: &mut Assembler, maps: &Attempts, netns: u64) {
+fn tell(asm: &mut Assembler, maps: &Attempts, host: Host) {
     /// Wakes the watcher also if it has not read the last record yet (BPF_RB_FORCE_WAKEUP).
     const FORCE_WAKEUP: i32 = 2;
     let elsewhere = asm.label();
     asm.copy(Register::R1, CONTEXT);
-    socket::leave_other_namespaces(asm, netns, elsewhere);
+    socket::leave_other_namespaces(asm, host, elsewhere);
     asm.set_map(Register::R1, &maps.records);
     asm.copy(Register::R2, ROW_OF);
     asm.add(Register::R2, ATTEMPT_AT.into());

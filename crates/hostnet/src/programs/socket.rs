@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sys::bpf::{Assembler, AssemblyError, Field, Helper, If, Instruction, Label, Register, Width};
+use sys::bpf::{Assembler, AssemblyError, Field, Helper, If, Instruction, KernelTypes, Label, Register, Width};
 
+use super::Host;
 use crate::rules::Protocol;
 
 /// Where the context is kept.
@@ -28,11 +29,12 @@ const MAPPED: u32 = 0xffff_u32.to_be();
 const EADDRNOTAVAIL: i32 = 99;
 
 /// The context, `struct bpf_sock_addr`: addresses and port in the network's order.
-mod field {
+pub(super) mod field {
     use super::Field;
     pub(super) const IP4: Field = Field::word(4);
     pub(super) const PORT: Field = Field::word(24);
     pub(super) const PROTOCOL: Field = Field::word(36);
+    pub(in crate::programs) const SOCKET: Field = Field::double(64);
 
     /// One of the four words of the IPv6 address.
     pub(super) const fn ip6(word: usize) -> Field {
@@ -74,13 +76,13 @@ pub(super) struct SocketProgram {
     pub(super) no_such_address: Label,
     /// The hook is of UDP alone.
     udp_only: bool,
-    /// The network namespace that the guard has still to compare with.
-    unguarded: Option<u64>,
+    /// What the guard has still to compare with.
+    unguarded: Option<Host>,
 }
 
 impl SocketProgram {
     /// Begins with port and protocol in their registers.
-    pub(super) fn new(family: Family, netns: u64, udp_only: bool) -> SocketProgram {
+    pub(super) fn new(family: Family, host: Host, udp_only: bool) -> SocketProgram {
         let mut asm = Assembler::default();
         let (pass, deny, no_such_address) = (asm.label(), asm.label(), asm.label());
         asm.copy(CONTEXT, Register::R1);
@@ -91,7 +93,7 @@ impl SocketProgram {
             // Not a comparison with MPTCP's number: the verifier would follow all that comes after it twice.
             asm.and(PROTOCOL, 0xff);
         }
-        let unguarded = Some(netns);
+        let unguarded = Some(host);
         let mut program = SocketProgram { asm, family, pass, deny, no_such_address, udp_only, unguarded };
         program.load_port();
         program
@@ -100,10 +102,16 @@ impl SocketProgram {
     /// The guard, before anything is changed or refused: a socket of another network namespace than the host's is let pass. Each
     /// later part may ask for it again, as all of them come after the first one.
     pub(super) fn guard(&mut self) {
-        if let Some(netns) = self.unguarded.take() {
+        let Some(host) = self.unguarded.take() else { return };
+        let Some(types) = host.types else {
             self.asm.copy(Register::R1, CONTEXT);
-            leave_other_namespaces(&mut self.asm, netns, self.pass);
-        }
+            return leave_other_namespaces(&mut self.asm, host, self.pass);
+        };
+        self.asm.load_field(Register::R1, CONTEXT, field::SOCKET);
+        cast(&mut self.asm, types);
+        self.asm.load(Width::Double, Register::R0, Register::R0, types.net);
+        self.asm.load(Width::Double, Register::R0, Register::R0, types.cookie);
+        unless_host(&mut self.asm, host, self.pass);
     }
 
     /// Ends a program that may have changed the context.
@@ -296,10 +304,21 @@ impl SocketProgram {
 }
 
 /// Goes to `pass` if the socket is of another network namespace. The context is in R1 still.
-pub(super) fn leave_other_namespaces(asm: &mut Assembler, netns: u64, pass: Label) {
+pub(super) fn leave_other_namespaces(asm: &mut Assembler, host: Host, pass: Label) {
     asm.call(Helper::NetnsCookie);
-    asm.set_wide(Register::R1, netns);
+    unless_host(asm, host, pass);
+}
+
+/// Goes to `pass` unless the cookie in R0 is that of the host's network namespace.
+fn unless_host(asm: &mut Assembler, host: Host, pass: Label) {
+    asm.set_wide(Register::R1, host.netns);
     asm.jump_if_register(Register::R0, If::Differs, Register::R1, pass);
+}
+
+/// Makes R0 point to the `struct sock` of the socket in R1. What is loaded from there can be anything, as the verifier sees it.
+pub(super) fn cast(asm: &mut Assembler, types: KernelTypes) {
+    asm.set(Register::R2, types.sock as i32);
+    asm.call_kernel(types.cast);
 }
 
 /// Whether a rule that may name a protocol is about this one.

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use hostnet::NetPlan;
 use hostnet::rules::{PortRange, Protocol, Publish, Published};
+use sys::bpf::KernelTypes;
 use sys::netlink::{NLM_F_ACK, Netlink};
 
 /// Names the cgroup for the process inside.
@@ -17,7 +18,7 @@ pub(crate) struct Cgroup(pub(crate) PathBuf);
 
 impl Cgroup {
     /// `None` where there is no such hierarchy.
-    pub(crate) fn new(name: &str, plan: &NetPlan) -> Option<Cgroup> {
+    pub(crate) fn new(name: &str, plan: &NetPlan, types: Option<KernelTypes>) -> Option<Cgroup> {
         let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
         let Some(unified) = unified.into_iter().find(|path| path.join("cgroup.controllers").exists()) else {
             eprintln!("skipped: this host has no cgroup v2 hierarchy");
@@ -26,7 +27,7 @@ impl Cgroup {
         let path = unified.join(format!("hostnet-test-{}-{name}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         let cgroup = Cgroup(path);
-        hostnet::attach::apply(plan, File::open(&cgroup.0).unwrap()).unwrap();
+        hostnet::attach::apply(plan, types, File::open(&cgroup.0).unwrap()).unwrap();
         Some(cgroup)
     }
 }
@@ -55,18 +56,25 @@ impl Door {
 }
 
 /// Runs `body` in a process of its own, with `plan` in force for a new cgroup that it may enter, in a network where all ports are
-/// free. `test` is the test's full name.
+/// free; and once more, as it is on a kernel that does not tell its types. `test` is the test's full name.
 pub(crate) fn contained(test: &str, plan: &NetPlan, body: impl FnOnce(&Door)) {
     if let Some(cgroup) = std::env::var_os(CGROUP) {
         return body(&Door(cgroup.into()));
     }
-    if let Err(error) = new_network() {
-        return eprintln!("skipped: no network namespace can be made here: {error}");
+    for types in ways() {
+        if let Err(error) = new_network() {
+            return eprintln!("skipped: no network namespace can be made here: {error}");
+        }
+        let Some(cgroup) = Cgroup::new(&test.replace(':', "-"), plan, types) else { return };
+        let mut inside = Command::new(std::env::current_exe().unwrap());
+        let status = inside.args(["--exact", test, "--nocapture"]).env(CGROUP, &cgroup.0).status().unwrap();
+        assert!(status.success(), "{test}, with {types:?}: {status}");
     }
-    let Some(cgroup) = Cgroup::new(&test.replace(':', "-"), plan) else { return };
-    let mut inside = Command::new(std::env::current_exe().unwrap());
-    let status = inside.args(["--exact", test, "--nocapture"]).env(CGROUP, &cgroup.0).status().unwrap();
-    assert!(status.success(), "{test}: {status}");
+}
+
+/// What programs may know of the kernel's types: what this one tells, if it does, and nothing.
+pub(crate) fn ways() -> impl Iterator<Item = Option<KernelTypes>> {
+    KernelTypes::read().map(Some).into_iter().chain([None])
 }
 
 /// Moves this thread, which is the test's, into a new network namespace, and brings its loopback device up.

@@ -11,7 +11,9 @@ use hostnet::programs::{Attempt, Attempts, Counters};
 use hostnet::rules::Protocol;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
 
-use crate::contained::{ANY4, ANY6, LOCAL4, LOCAL6, contained, new_network, published};
+use sys::bpf::{self, Hook, KernelTypes};
+
+use crate::contained::{ANY4, ANY6, Cgroup, LOCAL4, LOCAL6, contained, new_network, published};
 
 fn diagnosed() -> NetPlan {
     NetPlan { diagnose: true, ..NetPlan::default() }
@@ -174,8 +176,23 @@ fn below_programs_that_bind_elsewhere_there_is_none() {
         let inner = door.enter().join("inner");
         std::fs::create_dir(&inner).unwrap();
         let inner = File::open(inner).unwrap();
-        hostnet::attach::apply(&NetPlan { diagnose: true, counters: true, ..NetPlan::default() }, &inner).unwrap();
+        hostnet::attach::apply(&NetPlan { diagnose: true, counters: true, ..NetPlan::default() }, None, &inner)
+            .unwrap();
         assert!(Attempts::find_records(&inner).unwrap().is_none());
         assert!(Counters::read(&inner).unwrap().is_some());
     });
+}
+
+#[test]
+fn with_the_kernels_types_nothing_runs_after_bind() {
+    let types = KernelTypes::read();
+    if types.is_none() {
+        return eprintln!("skipped: this kernel does not tell the types that programs need");
+    }
+    for (name, types, after_bind) in [("typed", types, 0), ("untyped", None, 1)] {
+        let Some(cgroup) = Cgroup::new(name, &diagnosed(), types) else { return };
+        let directory = File::open(&cgroup.0).unwrap();
+        assert_eq!(bpf::attached(Hook::Bind4, &directory).unwrap().len(), 1);
+        assert_eq!(bpf::attached(Hook::PostBind4, &directory).unwrap().len(), after_bind, "{name}");
+    }
 }

@@ -179,7 +179,7 @@ fn a_hundred_have_the_same_port() {
             let cgroup = folder.join(number.to_string());
             std::fs::create_dir(&cgroup).unwrap();
             let plan = published(&[(29_000 + number, 2106, Protocol::Tcp)]);
-            hostnet::attach::apply(&plan, std::fs::File::open(&cgroup).unwrap()).unwrap();
+            hostnet::attach::apply(&plan, None, std::fs::File::open(&cgroup).unwrap()).unwrap();
             // One process goes from one to the next: a socket stays where it was made.
             std::fs::write(cgroup.join("cgroup.procs"), "0").unwrap();
             servers.push(TcpListener::bind((ANY4, 2106)).unwrap());
@@ -210,10 +210,10 @@ fn another_network_namespace_is_left_alone() {
 #[test]
 fn nothing_is_left_behind() {
     use std::os::fd::AsFd;
-    use sys::bpf::{self, Hook};
+    use sys::bpf::{self, Hook, KernelTypes};
     let mut programs = Vec::new();
     let plan = NetPlan { counters: true, ..published(&[(28_086, 2086, Protocol::Tcp)]) };
-    let Some(cgroup) = Cgroup::new("left", &plan) else { return };
+    let Some(cgroup) = Cgroup::new("left", &plan, KernelTypes::read()) else { return };
     let directory = std::fs::File::open(&cgroup.0).unwrap();
     for hook in [Hook::Bind4, Hook::Egress] {
         programs.extend(bpf::attached(hook, directory.as_fd()).unwrap());

@@ -9,11 +9,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use hostnet::config::{Key, Setting, Source};
-use hostnet::programs::{Maps, generate};
+use hostnet::programs::{Host, Maps, generate};
 use hostnet::{NetFacts, NetPlan, attach, plan};
 use integration::{cgroup, command};
 use rustix::time::{ClockId, clock_gettime};
-use sys::bpf::{self, Assembler, Hook};
+use sys::bpf::{self, Assembler, Hook, KernelTypes};
 
 use crate::Result;
 use crate::way::CALLS;
@@ -72,12 +72,13 @@ fn in_cgroup<T>(action: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
 }
 
 fn attachment(plan: &NetPlan) -> Result<Duration> {
+    let types = KernelTypes::read();
     let once = || {
         in_cgroup(|directory| {
             let cgroup = File::open(directory)?;
             let begun = processor_time();
             // The maps are let go of later.
-            let maps = attach::apply(plan, &cgroup)?;
+            let maps = attach::apply(plan, types, &cgroup)?;
             let taken = processor_time() - begun;
             drop(maps);
             Ok(taken)
@@ -88,7 +89,7 @@ fn attachment(plan: &NetPlan) -> Result<Duration> {
 
 fn each(plan: &NetPlan, directory: &Path) -> Result<Vec<Cost>> {
     let maps = Maps::create(plan)?;
-    let programs = generate(plan, &maps, sys::process::netns_cookie()?)?;
+    let programs = generate(plan, &maps, Host { netns: sys::process::netns_cookie()?, types: KernelTypes::read() })?;
     let mut costs = Vec::new();
     let mut attached = vec![empty()?];
     bpf::attach(Hook::Bind4, File::open(directory)?, &attached[0])?;
