@@ -208,7 +208,7 @@ impl Runtime {
         }
         trace.step("rest of the cgroup", || cgroup::complete_beside(trace, request, entry, &cgroup, &launch))?;
         // The cgroup is there, also where systemd makes it, and nothing of the container's has run, its hooks included.
-        let attach = || request.network.as_ref().map(|network| network.attach(&cgroup)).transpose();
+        let attach = || request.network.as_ref().map(|network| network.attach(&cgroup, self)).transpose();
         let mut network = trace.step("programs of the host's network (BPF)", attach)?;
         if let Some(resctrl) = &resctrl {
             resctrl.join(launch.pid)?;

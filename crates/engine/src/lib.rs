@@ -20,6 +20,7 @@ mod hooks;
 mod host;
 mod idmap;
 mod images;
+mod kernel_types;
 mod kill;
 mod launch;
 mod list;

@@ -111,7 +111,7 @@ impl HostNetwork {
     ///
     /// # Errors
     /// What was asked for cannot be had.
-    pub(crate) fn attach(&self, cgroup: &CgroupRecord) -> Result<Attached, Error> {
+    pub(crate) fn attach(&self, cgroup: &CgroupRecord, runtime: &Runtime) -> Result<Attached, Error> {
         let essential = self.plan.essential();
         let attached = |extras, maps: Maps| Attached {
             record: NetRecord { settings: self.settings.clone(), extras },
@@ -130,11 +130,12 @@ impl HostNetwork {
         if let Err(error) = hostnet::published::note(&directory, &self.settings) {
             log::warn!("cannot note published ports at the container's cgroup: {error}");
         }
-        match hostnet::attach::apply(&self.plan, None, &directory) {
+        let types = self.plan.takes_programs().then(|| runtime.kernel_types()).flatten();
+        match hostnet::attach::apply(&self.plan, types, &directory) {
             Ok(maps) => Ok(attached(self.plan != essential, maps)),
             Err(error) if self.plan != essential => {
                 log::warn!("without counters and diagnosis: {error}");
-                Ok(attached(false, hostnet::attach::apply(&essential, None, &directory)?))
+                Ok(attached(false, hostnet::attach::apply(&essential, types, &directory)?))
             }
             Err(error) => Err(error.into()),
         }

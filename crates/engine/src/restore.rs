@@ -148,7 +148,8 @@ impl Revival<'_> {
             self.entry.journal([Undo::Process(init)])?;
         }
         let pidfd = launch::pidfd_of(pid.unsigned_abs()).map_err(Error::call("the container's init"))?;
-        let mut network = self.request.network.as_ref().map(|network| network.attach(&self.cgroup)).transpose()?;
+        let mut network =
+            self.request.network.as_ref().map(|network| network.attach(&self.cgroup, self.runtime)).transpose()?;
         let terminal = self.request.plan.terminal.is_some();
         network.iter_mut().for_each(|network| network.watch(pidfd.as_fd(), terminal, self.runtime));
         let network = network.map(|network| network.record);

@@ -25,8 +25,8 @@ use serde_json::{Value, json};
 const BASE: usize = 412;
 /// What each hierarchy of cgroup v1 adds: to be looked at, made, limited, joined, shown in the container and removed.
 const PER_HIERARCHY: usize = 10;
-/// What the host's network adds: the programs for counters and diagnosis, to be loaded and attached.
-const HOST_NETWORK: usize = 28;
+/// What the host's network adds: the programs for counters and diagnosis, to be generated, loaded and attached.
+const HOST_NETWORK: usize = 30;
 /// Processes, which are the memory of many containers: the runtime and the container's first process.
 const PROCESSES: usize = 2;
 /// Bytes written, of which most stay in memory as long as the run: init and its program, the state, the kernel's values.
