@@ -27,8 +27,10 @@ fn record_commit() {
 
 /// Debug builds have other functions, and all of them beside the tests.
 fn order_functions() {
-    println!("cargo::rerun-if-changed=order.ld");
+    // By its whole name, which the linker needs: that is found to be missing as well when the repository has been moved.
+    let order = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("order.ld");
+    println!("cargo::rerun-if-changed={}", order.display());
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
-        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}/order.ld", env!("CARGO_MANIFEST_DIR"));
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", order.display());
     }
 }
