@@ -99,6 +99,7 @@ pub(super) fn keep_port(program: &mut SocketProgram) {
 
 /// Writes down the attempt to bind a port. If the port may be 0, "any free one", that is none: nobody can hold it.
 pub(super) fn attempt(program: &mut SocketProgram, maps: &Attempts, host: Host, may_be_any: bool) {
+    let unguarded = program.unguarded;
     let (first, done) = (program.asm.label(), program.asm.label());
     let asm = &mut program.asm;
     if may_be_any {
@@ -117,7 +118,7 @@ pub(super) fn attempt(program: &mut SocketProgram, maps: &Attempts, host: Host, 
     asm.load(Width::Double, Register::R4, ROW_OF, 0);
     asm.store(Width::Double, ROW_OF, 0, SOCKET);
     asm.jump_if_register(Register::R4, If::Differs, SOCKET, first);
-    tell(asm, maps, host);
+    tell(asm, maps, unguarded);
     asm.place(first);
     program.write_as_ip6(ROW_OF, ADDRESS_AT, Register::R4);
     let asm = &mut program.asm;
@@ -167,7 +168,7 @@ pub(super) fn closed(asm: &mut Assembler, maps: &Attempts, host: Host) {
         asm.and(Register::R4, 0xffff);
         asm.jump_if_register(Register::R4, If::Equal, Register::R5, other);
     }
-    tell(asm, maps, host);
+    tell(asm, maps, Some(host));
     asm.place(other);
 }
 
@@ -223,13 +224,15 @@ fn find_row(asm: &mut Assembler) {
     asm.add_register(ROW_OF, Register::R3);
 }
 
-/// Tells the watcher of the attempt in the row, unless the socket is of another network namespace.
-fn tell(asm: &mut Assembler, maps: &Attempts, host: Host) {
+/// Tells the watcher of the attempt in the row, unless the socket is of another network namespace, if that has still to be asked.
+fn tell(asm: &mut Assembler, maps: &Attempts, unguarded: Option<Host>) {
     /// Wakes the watcher also if it has not read the last record yet (BPF_RB_FORCE_WAKEUP).
     const FORCE_WAKEUP: i32 = 2;
     let elsewhere = asm.label();
-    asm.copy(Register::R1, CONTEXT);
-    socket::leave_other_namespaces(asm, host, elsewhere);
+    if let Some(host) = unguarded {
+        asm.copy(Register::R1, CONTEXT);
+        socket::leave_other_namespaces(asm, host, elsewhere);
+    }
     asm.set_map(Register::R1, &maps.records);
     asm.copy(Register::R2, ROW_OF);
     asm.add(Register::R2, ATTEMPT_AT.into());

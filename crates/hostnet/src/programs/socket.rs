@@ -77,7 +77,7 @@ pub(super) struct SocketProgram {
     /// The hook is of UDP alone.
     udp_only: bool,
     /// What the guard has still to compare with.
-    unguarded: Option<Host>,
+    pub(super) unguarded: Option<Host>,
 }
 
 impl SocketProgram {
