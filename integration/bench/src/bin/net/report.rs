@@ -50,6 +50,8 @@ within that is noise.
 
 const FOOT: &str = "
 - *round trip*: one byte there and back on an open connection. *connection*: connect(2), the same round trip, close(2).
+- With publish alone nothing runs for the packets of an open connection: what its row differs by from the first one's round trip, iperf3, nginx and
+  redis is the difference between any two containers.
 - *iperf3*: one connection for a second. *nginx*, *redis*: eight connections; requests in thousands per second.
 - *a call* of a program is what `kernel.bpf_stats_enabled` tells, less that of a program that does nothing. The table is of a
   container with a published port, counters, diagnosis and guard.
