@@ -46,7 +46,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
     scenes
 }
 
-/// A bundle and its scope, `integration-PID.slice:test:ID`.
+/// A bundle and its scope, `integration-PIDID.slice:test:ID`: the slice is its own, as to stop one stops all that is in it.
 struct Scoped {
     bundle: Bundle,
     slice: String,
@@ -54,7 +54,7 @@ struct Scoped {
 
 impl Scoped {
     fn new(stage: &Stage, mut bundle: Bundle) -> Scoped {
-        let slice = format!("{}.slice", stage.ground.cgroup.trim_start_matches('/'));
+        let slice = format!("{}{}.slice", stage.ground.cgroup.trim_start_matches('/'), bundle.id);
         bundle.set("/linux/cgroupsPath", json!(format!("{slice}:test:{}", bundle.id)));
         // `Bundle::leftovers` looks here.
         bundle.cgroup = format!("/integration.slice/{slice}/test-{}.scope", bundle.id);
