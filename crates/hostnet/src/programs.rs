@@ -99,8 +99,8 @@ pub fn generate(plan: &NetPlan, maps: &Maps, host: Host) -> Result<Vec<Program>,
         add(&[Hook::SendMsg6], "ls_sendmsg6", connect(plan, maps, udp_socket(Family::V6), false))?;
     }
     if publishes(plan) {
-        // These run a few times in a connection at most: a program that uses types takes 10 µs longer to load, which is as much as to
-        // ask the kernel 500 times.
+        // These run a few times in a connection at most. A program that uses types takes longer to load, and they would have to run
+        // hundreds of times to make up for it.
         let socket = |family| SocketProgram::new(family, Host { types: None, ..host }, false);
         add(&[Hook::GetSockName4], "ls_sockname4", show_own(plan, maps, socket(Family::V4)))?;
         add(&[Hook::GetSockName6], "ls_sockname6", show_own(plan, maps, socket(Family::V6)))?;
