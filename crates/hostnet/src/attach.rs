@@ -50,10 +50,11 @@ fn remedy(error: &io::Error) -> &'static str {
 /// # Errors
 /// [`Error`].
 pub fn apply(plan: &NetPlan, types: Option<KernelTypes>, cgroup: impl AsFd) -> Result<Maps, Error> {
+    if !plan.takes_programs() {
+        return Ok(Maps::default());
+    }
     let call = |what| move |error| Error::Call { what, error };
-    // Programs of the cgroups above come after these, and what they bind elsewhere would look as if it had failed.
-    let above = bpf::effective(Hook::Bind4, &cgroup).map_err(call("asking for the programs above"))?;
-    let plan = &NetPlan { diagnose: plan.diagnose && above.is_empty(), ..plan.clone() };
+    let plan = &NetPlan { diagnose: plan.diagnose && sees_all(&cgroup)?, ..plan.clone() };
     let maps = Maps::create(plan).map_err(call("making a map"))?;
     let netns = sys::process::netns_cookie().map_err(call("asking for the network namespace's number"))?;
     let load_all =
@@ -75,6 +76,18 @@ pub fn apply(plan: &NetPlan, types: Option<KernelTypes>, cgroup: impl AsFd) -> R
         attached.push((hook, program));
     }
     Ok(maps)
+}
+
+/// Whether these programs have the last word on bind(2). Those of the cgroups above come after them, and what they bind elsewhere would
+/// look as if it had failed.
+fn sees_all(cgroup: &impl AsFd) -> Result<bool, Error> {
+    for hook in [Hook::Bind4, Hook::Bind6] {
+        let above = bpf::effective(hook, cgroup);
+        if !above.map_err(|error| failed(hook, "asking for the programs above", error))?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn load(program: &Program) -> Result<(&'static [Hook], OwnedFd), Error> {
