@@ -106,17 +106,22 @@ fn many_sockets_at_once() {
         let _taken = TcpListener::bind((ANY4, 2164)).unwrap();
         let failed = records(door.enter());
         let sockets: Vec<OwnedFd> = (0..500).map(|_| tcp()).collect();
-        let failing = &sockets[0];
-        assert!(bind(failing, &any4(2164)).is_err());
+        let (before, rest) = sockets.split_at(1);
+        assert!(bind(&before[0], &any4(2164)).is_err());
         // Sockets that share a port by agreement have it all the same.
-        for socket in &sockets[1..] {
+        let (shared, after) = rest.split_at(498);
+        for socket in shared {
             sockopt::set_socket_reuseport(socket, true).unwrap();
             bind(socket, &any4(2165)).unwrap();
         }
+        assert!(bind(&after[0], &any4(2164)).is_err());
         drop(sockets);
+        // The row of the first may have become another one's meanwhile; the last one has its own.
         let failed = failed();
-        // The row may have become another one's.
-        assert!(failed == [tcp_attempt(2164)] || failed.is_empty(), "{failed:?}");
+        assert!(
+            matches!(failed.len(), 1 | 2) && failed.iter().all(|failed| *failed == tcp_attempt(2164)),
+            "{failed:?}"
+        );
     });
 }
 
