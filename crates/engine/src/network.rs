@@ -12,7 +12,7 @@ use namespaces::Joined;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde_json::{Value, json};
-use spec::{NetworkMode, Refusal, Spec};
+use spec::{NamespaceType, NetworkMode, Refusal, Spec};
 use sys::bpf::Map;
 
 use crate::container::Container;
@@ -20,6 +20,9 @@ use crate::{ContainerPlan, Error, HostFacts, Port, Runtime, watcher};
 
 /// CAP_NET_ADMIN and CAP_NET_RAW: with them the host's interfaces, routes and filters can be changed, and its packets read.
 pub(crate) const GUARDED_CAPABILITIES: u64 = 1 << 12 | 1 << 13;
+
+/// CAP_SYS_ADMIN: with it a process can leave its cgroup, or detach the programs there.
+const UNDOING_CAPABILITY: u64 = 1 << 21;
 
 /// Why there is nothing to attach programs to.
 const NO_DIRECTORY: &str = "the container has no cgroup v2 directory of its own to put its settings in force on (beside cgroup v1, mount cgroup2 \
@@ -60,8 +63,20 @@ pub(crate) fn plan(
         container.process.confine.capabilities.remove(GUARDED_CAPABILITIES);
     }
     container.process.confine.no_abstract_sockets = plan.no_abstract_sockets;
+    warn_of_undoing(&settings, joined, container);
     let pod = pod(&spec.annotations).map(str::to_owned);
     Ok(Some(HostNetwork { settings, plan, pod }))
+}
+
+/// Over the host's cgroups no user namespace has a say.
+fn warn_of_undoing(settings: &[Setting], joined: &[Joined], container: &ContainerPlan) {
+    let limits =
+        settings.iter().filter(|setting| matches!(setting.key, Key::AllowBind | Key::AllowConnect | Key::Guard));
+    let limits: Vec<&str> = limits.map(|setting| setting.key.name()).collect();
+    let of_host = container.namespaces.id_maps.is_none() && joined.iter().all(|join| join.kind != NamespaceType::User);
+    if of_host && !limits.is_empty() && container.process.confine.capabilities.bounding & UNDOING_CAPABILITY != 0 {
+        log::warn!("/process/capabilities: with CAP_SYS_ADMIN the container can undo {}", limits.join(" and "));
+    }
 }
 
 /// By what containerd and CRI-O say to the runtime of each container of a pod.

@@ -1,5 +1,5 @@
-//! The guard: a container that shares the host's network may read its settings and not write them, whatever capabilities and
-//! mounts it has.
+//! The guard: a container that shares the host's network may read its settings and not write them, whatever mounts it has, and
+//! whatever capabilities but for CAP_SYS_ADMIN, with which it can leave its cgroup or detach this program.
 
 use sys::bpf::{Assembler, AssemblyError, Field, Helper, If, Instruction, Register, Width};
 
