@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::config::{Key, Refused, Setting, Source};
 use crate::grammar;
-use crate::rules::{Addresses, AllowedBind, AllowedConnect, Publish, WantedPorts};
+use crate::rules::{Addresses, AllowedBind, AllowedConnect, PortRange, Publish, WantedPorts, merged};
 
 /// Everything that is in force for a container in the host's network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub struct NetPlan {
     pub allow_bind: Option<Vec<AllowedBind>>,
     /// All that it may connect and send to; anything if absent.
     pub allow_connect: Option<Vec<AllowedConnect>>,
+    /// The environment, which had no say in the list, moves ports or addresses: what may be connected to is looked at once more
+    /// where they have been moved to.
+    pub list_holds_where_moved: bool,
     /// Ports below 1024 need no capability.
     pub low_ports: bool,
     /// Ports that must be free when the container is created, as the host sees them.
@@ -71,6 +74,7 @@ pub fn plan(settings: &[Setting], facts: &NetFacts) -> Result<Option<NetPlan>, R
     for setting in settings {
         plan.check(setting, facts)?;
     }
+    plan.keep_environment_to_lists(settings)?;
     plan.wanted = plan.wanted_on_host();
     Ok(Some(plan))
 }
@@ -149,6 +153,30 @@ impl NetPlan {
         Ok(())
     }
 
+    /// An image may move ports and addresses by its environment, but not to where a list of somebody else's does not lead.
+    fn keep_environment_to_lists(&mut self, settings: &[Setting]) -> Result<(), Refused> {
+        let is = |key, of_image| {
+            let from_environment = |setting: &Setting| setting.source == Source::Environment;
+            settings.iter().find(|setting| setting.key == key && from_environment(setting) == of_image)
+        };
+        let (publish, address) = (is(Key::Publish, true), is(Key::Address, true));
+        self.list_holds_where_moved =
+            is(Key::AllowConnect, false).is_some() && (publish.is_some() || address.is_some());
+        let (Some(publish), Some(_), Some(list)) = (publish, is(Key::AllowBind, false), &self.allow_bind) else {
+            return Ok(());
+        };
+        for rule in &self.publish.rules {
+            let allowed = list.iter().filter(|allowed| allowed.protocol.is_none_or(|named| named == rule.protocol));
+            if !merged(allowed.map(|allowed| allowed.ports)).iter().any(|range| range.contains(rule.host)) {
+                let PortRange { first, last } = rule.host;
+                let ports = if first == last { format!("port {first}") } else { format!("ports {first}-{last}") };
+                let problem = format!("leads to {ports}/{}, which allow-bind does not list", rule.protocol);
+                return Err(publish.refuse(problem, "publish at a listed port, or by an annotation or argument"));
+            }
+        }
+        Ok(())
+    }
+
     /// The ports that were asked for where the host sees them, and all that are published. What `auto` may move need not be
     /// free.
     fn wanted_on_host(&self) -> Vec<WantedPorts> {
@@ -174,8 +202,11 @@ impl NetPlan {
             Key::Address => OLDEST_WITH_ERRORS,
             Key::Publish if self.publish.rules.iter().any(|rule| ipv6(rule.address)) => OLDEST_WITH_ERRORS,
             Key::AbstractSockets if self.no_abstract_sockets => OLDEST_WITH_SCOPES,
-            Key::Ports | Key::Diagnose | Key::Guard | Key::AbstractSockets => (0, 0),
-            _ => OLDEST_KERNEL,
+            Key::Publish | Key::AllowBind | Key::AllowConnect => OLDEST_KERNEL,
+            Key::LowPorts if self.low_ports => OLDEST_KERNEL,
+            Key::Counters if self.counters_asked => OLDEST_KERNEL,
+            Key::Guard if self.guard => OLDEST_KERNEL,
+            _ => (0, 0),
         }
     }
 
@@ -246,6 +277,17 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_no_program_takes_no_kernel() {
+        let old = NetFacts { kernel: (5, 4), privileged: false, ..HOST };
+        for key in [Key::LowPorts, Key::Diagnose, Key::Counters, Key::Guard] {
+            assert!(!planned(&[(key, "off")], &old).unwrap().takes_programs(), "{key:?}");
+        }
+        for key in [Key::LowPorts, Key::Counters, Key::Guard] {
+            assert!(planned(&[(key, "on")], &old).unwrap_err().contains("needs Linux 5.14"), "{key:?}");
+        }
+    }
+
+    #[test]
     fn wanted_ports_are_those_of_the_host() {
         let wanted = |settings: &[(Key, &str)]| -> Vec<(Option<IpAddr>, u16)> {
             planned(settings, &HOST).unwrap().wanted.iter().map(|wanted| (wanted.address, wanted.ports.first)).collect()
@@ -274,6 +316,40 @@ mod tests {
         assert!(planned(&[(Key::Publish, "80:80,80:80/udp")], &HOST).is_ok());
         let both = [(Key::Publish, "127.0.0.1:80:80"), (Key::Address, "127.0.0.4")];
         assert!(planned(&both, &HOST).unwrap_err().contains("take one of the addresses out"));
+    }
+
+    #[test]
+    fn the_environment_moves_nothing_past_a_list_of_somebody_elses() {
+        let planned = |publish: &str, from, list: &str, by| {
+            let settings = [setting(Key::Publish, publish, from), setting(Key::AllowBind, list, by)];
+            plan(&settings, &HOST).map(|_| ()).map_err(|refused| refused.to_string())
+        };
+        let (image, admin) = (Source::Environment, Source::Argument);
+        let refused = planned("2222:8082", image, "8082", admin).unwrap_err();
+        assert_eq!(
+            refused,
+            "config.json: /process/env: LIGHTSHIP_NET_PUBLISH=\"2222:8082\" leads to port 2222/tcp, which allow-bind \
+             does not list (publish at a listed port, or by an annotation or argument)"
+        );
+        assert!(planned("90-99:80-89", image, "80-95", admin).unwrap_err().contains("ports 90-99/tcp"));
+        assert!(planned("90:80", image, "90/udp,80", admin).is_err());
+        for (publish, from, list, by) in [
+            ("90-99:80-89", image, "80-94,95-99/tcp", admin),
+            ("auto", image, "80", admin),
+            ("2222:8082", image, "8082", image),
+            ("2222:8082", admin, "8082", admin),
+            ("2222:8082", Source::Annotation, "8082", admin),
+        ] {
+            assert_eq!(planned(publish, from, list, by), Ok(()), "{publish} {from:?} {list} {by:?}");
+        }
+        let twice = |key, value, from, by| {
+            let settings = [setting(key, value, from), setting(Key::AllowConnect, "80", by)];
+            plan(&settings, &HOST).unwrap().unwrap().list_holds_where_moved
+        };
+        for (key, value) in [(Key::Publish, "81:80"), (Key::Publish, "auto"), (Key::Address, "192.0.2.1")] {
+            assert!(twice(key, value, image, admin) && twice(key, value, image, Source::Annotation));
+            assert!(!twice(key, value, image, image) && !twice(key, value, admin, admin));
+        }
     }
 
     #[test]

@@ -85,6 +85,9 @@ pub fn generate(plan: &NetPlan, maps: &Maps, host: Host) -> Result<Vec<Program>,
     };
     let socket = |family| SocketProgram::new(family, host, false);
     let udp_socket = |family| SocketProgram::new(family, host, true);
+    if plan.allow_bind.is_some() || plan.allow_connect.is_some() {
+        add(&[Hook::SockCreate], "ls_socket", policy::check_kind(host))?;
+    }
     if governs_bind(plan) || plan.diagnose {
         add(&[Hook::Bind4], "ls_bind4", bind(plan, maps, host, socket(Family::V4)))?;
         add(&[Hook::Bind6], "ls_bind6", bind(plan, maps, host, socket(Family::V6)))?;
@@ -215,6 +218,10 @@ fn connect(
     }
     if let Some(addresses) = &plan.address {
         address::redirect_connect(&mut program, addresses, may_map);
+    }
+    if let Some(allowed) = plan.allow_connect.as_ref().filter(|_| plan.list_holds_where_moved) {
+        program.load_port();
+        policy::check_connect(&mut program, allowed);
     }
     program.finish()
 }

@@ -45,6 +45,12 @@ impl PortRange {
     /// All ports.
     pub const ALL: PortRange = PortRange { first: 0, last: u16::MAX };
 
+    /// Whether the other's ports are all among these.
+    #[must_use]
+    pub fn contains(self, other: PortRange) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
     /// Whether the two have a port in common.
     #[must_use]
     pub fn overlaps(self, other: PortRange) -> bool {

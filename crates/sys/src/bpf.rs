@@ -54,6 +54,8 @@ pub enum Hook {
     Ingress = 0,
     /// A socket sends a packet (4.10).
     Egress = 1,
+    /// socket(2) of IPv4 or IPv6 (4.10).
+    SockCreate = 2,
     /// Access to a device (4.15).
     Device = 6,
     /// bind(2) of an IPv4 socket (4.17).
@@ -95,7 +97,7 @@ impl Hook {
     fn program_type(self) -> u32 {
         match self {
             Hook::Ingress | Hook::Egress => 8,
-            Hook::PostBind4 | Hook::PostBind6 | Hook::SockRelease => 9,
+            Hook::SockCreate | Hook::PostBind4 | Hook::PostBind6 | Hook::SockRelease => 9,
             Hook::Device => 15,
             Hook::Sysctl => 23,
             _ => 18,
@@ -108,6 +110,7 @@ impl Hook {
         match self {
             Hook::Ingress => "cgroup_skb/ingress",
             Hook::Egress => "cgroup_skb/egress",
+            Hook::SockCreate => "cgroup/sock_create",
             Hook::Device => "cgroup/dev",
             Hook::Bind4 => "cgroup/bind4",
             Hook::Bind6 => "cgroup/bind6",

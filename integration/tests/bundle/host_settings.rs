@@ -23,6 +23,11 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(guard_keeps_network_settings_out_of_reach).needs_unified().peer_cannot(ours),
         scene!(low_ports_take_no_capability).needs_unified().peer_cannot(ours),
         scene!(environment_cannot_give_low_ports).peer_cannot(ours),
+        scene!(environment_leads_nowhere_past_a_list).needs_unified().peer_cannot(ours),
+        scene!(kernel_without_programs_is_done_without)
+            .needs_unified()
+            .peer_cannot(ours)
+            .skip_if(cgroup::is_v2(), "the rules for devices are a program as well, with cgroup v2 alone"),
         scene!(abstract_sockets_of_the_host_are_out_of_reach)
             .peer_cannot(ours)
             .skip_if(!has_landlock_scopes(), "no /usr/bin/python3, or no Landlock of ABI 6 (Linux 6.12, lsm=)"),
@@ -58,6 +63,11 @@ fn guard_keeps_network_settings_out_of_reach(stage: &Stage) {
     // Of the four that are left there are CAP_SETGID (6) and CAP_SETUID (7).
     let output = output.says("CapEff:\t00000000000000c0");
     assert!(output.stderr.contains("Operation not permitted") && output.code != 0, "{output}");
+    let warning = "CAP_SYS_ADMIN the container can undo guard";
+    assert!(!std::fs::read_to_string(bundle.log()).unwrap_or_default().contains(warning));
+    bundle.set("/process/capabilities/bounding", json!(["CAP_SYS_ADMIN"]));
+    bundle.run();
+    assert!(std::fs::read_to_string(bundle.log()).unwrap().contains(warning));
 }
 
 fn failed_bind_is_explained_in_the_foreground(stage: &Stage) {
@@ -143,6 +153,34 @@ fn environment_cannot_give_low_ports(stage: &Stage) {
     bundle.write();
     let line = [&["--net-low-ports=yes"], &bundle.create_line("run", &[])[..]].concat();
     bundle.call(&line).fails().says("--net-low-ports: \"yes\" is no value of low-ports (on or off)");
+}
+
+fn environment_leads_nowhere_past_a_list(stage: &Stage) {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (port, listed) = (server.local_addr().unwrap().port(), host::free_port());
+    let mut bundle = in_host_network(stage, &format!("nc 127.0.0.1 {listed} </dev/null"));
+    bundle.set("/process/env", json!(["PATH=/bin", format!("LIGHTSHIP_NET_PUBLISH=127.0.0.9:{port}:{listed}")]));
+    bundle.write();
+    let run = bundle.create_line("run", &[]);
+    let connect = format!("--net-allow-connect=127.0.0.1:{listed}");
+    bundle.call(&[&[&*connect], &run[..]].concat()).fails().says("Operation not permitted");
+    let bind = format!("--net-allow-bind={listed}");
+    let refused = bundle.call(&[&[&*bind], &run[..]].concat()).fails();
+    refused.says(&format!("leads to port {port}/tcp, which allow-bind does not list"));
+}
+
+fn kernel_without_programs_is_done_without(stage: &Stage) {
+    const WITHOUT: &str = "exec strace -f -qq -o /dev/null -e trace=bpf -e inject=bpf:error=EINVAL";
+    let mut bundle = in_host_network(stage, "echo here");
+    bundle.write();
+    bundle.call_after(WITHOUT, &bundle.create_line("run", &[])).ok();
+    assert_eq!(bundle.stdout(), "here\n");
+    let log = std::fs::read_to_string(bundle.log()).unwrap();
+    assert!(log.contains("without counters and diagnosis: host networking: "), "{log}");
+    bundle.set("/annotations/io.lightship.net.low-ports", json!("on"));
+    let refused = bundle.call_after(WITHOUT, &bundle.create_line("run", &[])).fails();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    refused.says(&format!("host networking: cgroup/bind4 of Linux {}: ", release.trim()));
 }
 
 fn network_sysctls_of_the_host_are_refused(stage: &Stage) {

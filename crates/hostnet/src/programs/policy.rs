@@ -3,11 +3,43 @@
 //! The lists are about ports and addresses as the container names them, before anything is translated.
 
 use std::net::IpAddr;
-use sys::bpf::{If, Label};
+use sys::bpf::{Assembler, AssemblyError, Field, If, Instruction, Label, Register};
 
+use super::Host;
 use super::search;
-use super::socket::{PORT, SocketProgram, concerns};
+use super::socket::{self, CONTEXT, PORT, SCRATCH, SocketProgram, TCP, UDP, concerns};
 use crate::rules::{AllowedBind, AllowedConnect, Network, PortRange, Protocol, merged};
+
+/// socket(2) under a list: of other protocols the kernel does not ask the lists (UDP-Lite and SCTP at connect(2), raw sockets at all),
+/// so there are sockets of TCP and UDP only, and those of ping.
+pub(super) fn check_kind(host: Host) -> Result<Vec<Instruction>, AssemblyError> {
+    /// `struct bpf_sock`
+    const TYPE: Field = Field::word(8);
+    const PROTOCOL: Field = Field::word(12);
+    const MPTCP: u32 = 262;
+    const ICMP: u32 = 1;
+    const ICMPV6: u32 = 58;
+    /// SOCK_RAW (socket(2))
+    const RAW: u32 = 3;
+    let mut asm = Assembler::default();
+    let (pass, deny) = (asm.label(), asm.label());
+    asm.copy(CONTEXT, Register::R1);
+    socket::leave_other_namespaces(&mut asm, host, pass);
+    asm.load_field(SCRATCH, CONTEXT, PROTOCOL);
+    for protocol in [ICMP, ICMPV6] {
+        asm.jump_if(SCRATCH, If::Equal, protocol, pass);
+    }
+    asm.load_field(Register::R2, CONTEXT, TYPE);
+    asm.jump_if(Register::R2, If::Equal, RAW, deny);
+    for protocol in [TCP, UDP, MPTCP] {
+        asm.jump_if(SCRATCH, If::Equal, protocol, pass);
+    }
+    asm.place(deny);
+    asm.answer(0);
+    asm.place(pass);
+    asm.answer(1);
+    asm.finish()
+}
 
 /// Goes on if the port may be bound. Port 0, "any free one", always may: resolvers bind it before they ask.
 pub(super) fn check_bind(program: &mut SocketProgram, allowed: &[AllowedBind]) {
