@@ -74,6 +74,10 @@ pub enum Kind {
 pub(crate) const ID: Argument =
     Argument::new("CONTAINER", Kind::Positional { required: true }, "the name given to the container at create");
 
+/// The same, of a command that people type: see [`engine::Runtime::locate`].
+pub(crate) const ANY: Argument =
+    Argument { about: "its id; without --root also the beginning of the id, or Docker's name for it", ..ID };
+
 /// Asks for the help; every command has it.
 pub const HELP: Argument = switch("help", "print this help").short('h');
 

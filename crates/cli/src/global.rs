@@ -89,6 +89,14 @@ impl Global {
         Runtime { root, cgroup_manager: self.cgroup_manager, rootless: self.rootless, network, ..Runtime::default() }
     }
 
+    /// The container that a person means, and the runtime for it: without --root an engine's as well, whose state root is its own.
+    pub(crate) fn locate(&self, container: &str) -> Result<(Runtime, String), Error> {
+        match self.root {
+            Some(_) => Ok((self.runtime(), container.to_owned())),
+            None => Ok(self.runtime().locate(container)?),
+        }
+    }
+
     /// The runtime for a command that makes a container. A default root below XDG_RUNTIME_DIR gets the sticky bit,
     /// which keeps the clean-up of old files in that directory from removing it (XDG Base Directory Specification).
     pub(crate) fn runtime_for_create(&self) -> Result<Runtime, Error> {

@@ -22,6 +22,7 @@ use crate::network::{self, Attached, HostNetwork};
 use crate::plan::PlanOptions;
 use crate::{
     ContainerPlan, Error, HostFacts, Runtime, bundle, cgroup, console, delete, idmap, notify, process, socket,
+    whereabouts,
 };
 
 /// Init waits here for the hooks that the runtime runs.
@@ -208,6 +209,7 @@ impl Runtime {
         }
         trace.step("rest of the cgroup", || cgroup::complete_beside(trace, request, entry, &cgroup, &launch))?;
         // The cgroup is there, also where systemd makes it, and nothing of the container's has run, its hooks included.
+        whereabouts::note(&cgroup, entry);
         let attach = || request.network.as_ref().map(|network| network.attach(&cgroup, self)).transpose();
         let mut network = trace.step("programs of the host's network (BPF)", attach)?;
         if let Some(resctrl) = &resctrl {
@@ -288,7 +290,7 @@ impl Request<'_> {
             bundle: self.bundle.clone(),
             rootfs: self.rootfs.clone(),
             created: state::rfc3339(SystemTime::now()),
-            owner: rustix::process::geteuid().as_raw(),
+            owner: self.host.confine.ids.0,
             annotations: self.spec.annotations.clone(),
             init: Some(init),
             cgroup: part(cgroup)?,

@@ -43,6 +43,7 @@ mod terminal;
 mod update;
 mod user_namespace;
 mod watcher;
+mod whereabouts;
 
 use std::path::PathBuf;
 

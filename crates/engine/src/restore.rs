@@ -19,7 +19,7 @@ use crate::create::{self, Request};
 use crate::images::Images;
 use crate::terminal::Foreground;
 use crate::{CreateOptions, CriuOptions, Error, Runtime, cgroup, checkpoint, console, delete, external, hooks, launch};
-use crate::{notify, socket};
+use crate::{notify, socket, whereabouts};
 
 /// A mount namespace (clone(2), CLONE_NEWNS).
 const NEW_MOUNTS: u64 = 0x2_0000;
@@ -104,6 +104,7 @@ impl Runtime {
         let mut message = message(request, options, &images, &cgroup)?;
         // It makes the container's processes in the cgroups that it is in itself.
         trace.step("cgroup of criu", || enter_cgroup(trace, request, &cgroup, resctrl.as_ref(), criu.pid))?;
+        whereabouts::note(&cgroup, entry);
         name_cgroups(&mut message, &cgroup, criu.pid)?;
         let mut revival = Revival { runtime: self, request, entry, cgroup, resctrl, console, container: None };
         trace.step("restore", || {

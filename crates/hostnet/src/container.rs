@@ -18,6 +18,12 @@ pub struct Container {
 }
 
 impl Container {
+    /// With Docker's name for it. Where Docker's record is, one of its processes may tell.
+    #[must_use]
+    pub fn named(id: String, pid: Option<i32>) -> Container {
+        Container { name: docker_name(&id, pid), id }
+    }
+
     /// The id as `docker ps` shows it: the first 12 digits, or all of a name that somebody chose.
     #[must_use]
     pub fn short_id(&self) -> &str {
@@ -76,7 +82,7 @@ fn is_id(text: &str) -> bool {
 
 /// Docker's name of a container. Only Docker's own record has it, in the daemon's data-root; one of the container's processes
 /// tells where that is, as its /etc/hostname is a file there.
-pub(crate) fn docker_name(id: &str, pid: Option<i32>) -> Option<String> {
+fn docker_name(id: &str, pid: Option<i32>) -> Option<String> {
     #[derive(Deserialize)]
     struct Config {
         #[serde(rename = "Name")]

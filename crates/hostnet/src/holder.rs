@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
 
 use crate::Socket;
-use crate::container::{Container, docker_name, id_of_process, ids_in};
+use crate::container::{Container, id_of_process, ids_in};
 use crate::published::Published;
 
 /// Who holds a socket, as far as it can be told.
@@ -57,7 +57,7 @@ pub struct Holders {
     cgroups: HashMap<u64, Cgroup>,
     everything: Scan,
     processes: HashMap<i32, Process>,
-    names: HashMap<String, Option<String>>,
+    containers: HashMap<String, Container>,
 }
 
 /// What is known of one cgroup.
@@ -87,7 +87,7 @@ impl Holders {
             cgroups: HashMap::new(),
             everything: Scan::All,
             processes: HashMap::new(),
-            names: HashMap::new(),
+            containers: HashMap::new(),
         }
     }
 
@@ -131,8 +131,7 @@ impl Holders {
     }
 
     fn named(&mut self, id: String, pid: Option<i32>) -> Container {
-        let name = self.names.entry(id.clone()).or_insert_with(|| docker_name(&id, pid)).clone();
-        Container { id, name }
+        self.containers.entry(id.clone()).or_insert_with(|| Container::named(id, pid)).clone()
     }
 }
 

@@ -26,6 +26,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(ports_of_the_host_are_no_containers).peer_cannot(OURS),
         scene!(ports_show_what_publish_made_of_them).needs_unified().peer_cannot(OURS),
         scene!(ports_watched_come_and_go).peer_cannot(OURS),
+        scene!(network_is_asked_for_by_dockers_name).needs_unified().peer_cannot(OURS),
         scene!(failed_bind_is_explained_in_the_containers_log).needs_unified().peer_cannot(DIAGNOSIS),
         scene!(failed_bind_of_a_terminal_is_explained_there).needs_unified().peer_cannot(DIAGNOSIS),
         scene!(failed_bind_is_not_explained_when_that_is_off).peer_cannot(DIAGNOSIS),
@@ -128,6 +129,26 @@ fn ports_watched_come_and_go(stage: &Stage) {
     assert_eq!(next(), ("closed".to_owned(), "127.0.0.1".to_owned()));
     drop(second);
     assert_eq!(next(), ("closed".to_owned(), "127.0.0.2".to_owned()));
+}
+
+fn network_is_asked_for_by_dockers_name(stage: &Stage) {
+    let lightship = |args: &[&str]| run(Command::new(&stage.runtime.path).args(args));
+    let port = host::free_port();
+    let web = serve(stage, "named", port);
+    first_answer(host::address(), port);
+    let id = web.id();
+    for word in [web.name.as_str(), &id[..12], &id] {
+        lightship(&["net", word]).ok().says("mode        host (").says(&format!("tcp 0.0.0.0:{port}"));
+        let event: Value = serde_json::from_str(&lightship(&["events", "--stats", word]).ok().stdout).unwrap();
+        assert_eq!(event["id"], json!(id));
+    }
+    // With a state root given, that one alone counts, and as the engines ask.
+    let elsewhere = ["--root", "/nowhere", "net", &web.name];
+    lightship(&elsewhere).fails().says("container does not exist");
+    let apart = stage.docker.container("named-apart");
+    apart.start_detached(&[BUSYBOX, "sleep", "1000"]);
+    lightship(&["net", &apart.name]).ok().says("mode        own (");
+    lightship(&["net", "no-such-name"]).fails().says("container does not exist").says("--root");
 }
 
 /// A web server, and what a second one on its port is told.

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::Verb;
-use crate::args::{Argument, Arguments, ID, option, switch};
+use crate::args::{ANY, Argument, Arguments, option, switch};
 use crate::global::Global;
 use crate::{Error, output};
 
 pub(super) const VERB: Verb = Verb {
     name: "events",
     about: "print statistics and events of a container",
-    arguments: &[&[INTERVAL, STATS, ID]],
+    arguments: &[&[INTERVAL, STATS, ANY]],
     run,
 };
 
@@ -18,14 +18,14 @@ const INTERVAL: Argument = option("interval", "TIME", "time between statistics [
 const STATS: Argument = switch("stats", "print the statistics once and return");
 
 fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
-    let (runtime, id) = (global.runtime(), arguments.container());
+    let (runtime, id) = global.locate(arguments.container())?;
     let interval = arguments.parse(&INTERVAL, duration)?.unwrap_or(Duration::from_secs(5));
     if arguments.flag(&STATS) {
-        output::print_json_line(&runtime.stats(id)?)?;
+        output::print_json_line(&runtime.stats(&id)?)?;
         return Ok(0);
     }
     let mut printed = Ok(());
-    runtime.events(id, interval, &mut |event| {
+    runtime.events(&id, interval, &mut |event| {
         printed = output::print_json_line(event);
         printed.is_ok()
     })?;

@@ -5,17 +5,18 @@ use std::fmt::Write;
 use engine::{NetworkDocument, Port};
 
 use super::Verb;
-use crate::args::{Argument, Arguments, ID, switch};
+use crate::args::{ANY, Argument, Arguments, switch};
 use crate::global::Global;
 use crate::{Error, output};
 
 pub(super) const VERB: Verb =
-    Verb { name: "net", about: "print what a container's network is", arguments: &[&[JSON, ID]], run };
+    Verb { name: "net", about: "print what a container's network is", arguments: &[&[JSON, ANY]], run };
 
 const JSON: Argument = switch("json", "print it as JSON");
 
 fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
-    let network = global.runtime().network(arguments.container())?;
+    let (runtime, id) = global.locate(arguments.container())?;
+    let network = runtime.network(&id)?;
     if arguments.flag(&JSON) {
         output::print_json(&network)?;
     } else {
