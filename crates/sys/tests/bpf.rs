@@ -1,6 +1,9 @@
 //! Programs and maps, made by the kernel itself. Needs root; a test that cannot run here says why and passes.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)]
 
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+
 use sys::bpf::{self, Assembler, Field, Helper, Hook, Instruction, KernelTypes, Map, MapKind, Register, Width};
 
 const fn instruction(code: u8, registers: u8, immediate: i32) -> Instruction {
@@ -49,6 +52,21 @@ fn a_map_has_the_sizes_that_it_was_made_with() {
     assert!(map.lookup(&[0; 2]).is_err() && map.update(&[0; 4], &[0; 8]).is_err());
     let all = Map::create(MapKind::PerCpuArray, "all", 4, 4, 1).unwrap();
     assert_eq!(all.lookup(&[0; 4]).unwrap().unwrap().len(), 8 * bpf::possible_cpus().unwrap());
+}
+
+#[test]
+fn a_map_of_sockets_has_a_number_for_each() {
+    if !allowed() {
+        return;
+    }
+    let map = Map::of_sockets("sockets").unwrap();
+    assert_eq!(map.name(), b"sockets");
+    let [one, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    // To bpf(2) a socket is its descriptor.
+    let [one, other] = [&one, &other].map(|socket| socket.as_raw_fd().to_ne_bytes());
+    map.update(&one, &[1, 2, 3, 4]).unwrap();
+    assert_eq!(map.lookup(&one).unwrap(), Some(vec![1, 2, 3, 4]));
+    assert_eq!(map.lookup(&other).unwrap(), None);
 }
 
 #[test]

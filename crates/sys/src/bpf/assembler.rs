@@ -101,8 +101,6 @@ pub enum Helper {
     MapUpdate = 2,
     /// Removes a key: map, key.
     MapDelete = 3,
-    /// A number that only this socket has: context (5.7 in bind hooks).
-    SocketCookie = 46,
     /// The UDP socket that would receive: context, tuple, its size, namespace, flags. 0 or a reference (4.20).
     LookupUdp = 85,
     /// Gives a reference back: socket.
@@ -111,6 +109,9 @@ pub enum Helper {
     LookupTcp = 99,
     /// The name of the sysctl: context, buffer, its size, flags (5.2).
     SysctlName = 101,
+    /// What a [`Map::of_sockets`] has for a socket: map, socket (after bind(2) the context), 0, 1 to make it if there is none. 0 if
+    /// there is none (5.9).
+    SocketStorage = 107,
     /// A number that only this network namespace has: context (5.7).
     NetnsCookie = 122,
     /// Adds a record: ring buffer, data, size, flags (5.8).

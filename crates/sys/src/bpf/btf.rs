@@ -1,5 +1,12 @@
 //! What the kernel tells of its own types (BTF, Documentation/bpf/btf.rst): the few facts that programs need to read a socket's
-//! network namespace and port without a call.
+//! network namespace and port without a call. And the one type that it is told, as some maps need one: a number.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::bpf_fd;
+
+const BTF_LOAD: libc::c_int = 18;
 
 /// Numbers that differ from one kernel to the next: ids of types, and offsets in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +51,38 @@ impl KernelTypes {
     }
 }
 
+#[repr(C)]
+#[derive(Default)]
+struct LoadArgs {
+    types: u64,
+    log: u64,
+    size: u32,
+    log_size: u32,
+    log_level: u32,
+}
+
+/// Tells the kernel of a type with the id 1, a number of 4 bytes (Linux 4.18).
+///
+/// # Errors
+/// Those of bpf(2): `EPERM` without CAP_BPF.
+pub(super) fn load_number() -> io::Result<OwnedFd> {
+    const VERSION: u8 = 1;
+    // `struct btf_header`, after magic number, version and flags: its size; where the types are and their size; the same of the names.
+    const HEADER: [u32; 5] = [24, 0, 16, 16, 1];
+    // `struct btf_type`: its name, its kind, its size; and how many bits of it count.
+    const NUMBER: [u32; 4] = [0, INT << 24, 4, 32];
+    // The empty name, which must be there.
+    const NAMES: [u8; 1] = [0];
+    let [low, high] = MAGIC.to_ne_bytes();
+    let words = [HEADER.as_slice(), &NUMBER].concat().into_iter().flat_map(u32::to_ne_bytes);
+    let types: Vec<u8> = [low, high, VERSION, 0].into_iter().chain(words).chain(NAMES).collect();
+    let mut args = LoadArgs { types: types.as_ptr() as u64, size: types.len() as u32, ..LoadArgs::default() };
+    // SAFETY: the attributes are those of BPF_BTF_LOAD; `types`, of the size given, is only read and outlives the call.
+    unsafe { bpf_fd(BTF_LOAD, &mut args) }
+}
+
 const MAGIC: u16 = 0xeb9f;
+const INT: u32 = 1;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const FUNC: u32 = 12;
@@ -87,7 +125,7 @@ impl<'a> Types<'a> {
             RECORD
                 + match kind(info) {
                     // Integers, variables, tags of declarations.
-                    1 | 14 | 17 => 4,
+                    INT | 14 | 17 => 4,
                     // Pointers, forward declarations, synonyms, functions, floats.
                     2 | 7..=12 | 16 | 18 => 0,
                     // Arrays.
@@ -168,7 +206,6 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const INT: u32 = 1;
     const POINTER: u32 = 2;
     const TYPEDEF: u32 = 8;
     const WITH_BIT_FIELDS: u32 = 1 << 31;

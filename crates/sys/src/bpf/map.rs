@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use super::{bpf, bpf_fd, object_info, object_name};
+use super::{bpf, bpf_fd, btf, object_info, object_name};
 
 const MAP_CREATE: libc::c_int = 0;
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
@@ -23,6 +23,9 @@ pub enum MapKind {
     /// Records for a reader, who can poll for them (Linux 5.8); its number of entries is its size in bytes.
     RingBuffer = 27,
 }
+
+/// Values by socket, each of which goes with its socket (BPF_MAP_TYPE_SK_STORAGE, Linux 5.2).
+const SOCKET_STORAGE: u32 = 24;
 
 /// A map, with the sizes that make its calls sound.
 #[derive(Debug)]
@@ -46,6 +49,10 @@ struct CreateArgs {
     inner_map: u32,
     numa_node: u32,
     name: [u8; 16],
+    interface: u32,
+    types: u32,
+    key_type: u32,
+    value_type: u32,
 }
 
 #[repr(C)]
@@ -76,11 +83,37 @@ impl Map {
     /// Those of bpf(2): `EPERM` without CAP_BPF, `EINVAL` for sizes that the kind cannot have.
     pub fn create(kind: MapKind, name: &str, key_size: u32, value_size: u32, entries: u32) -> io::Result<Map> {
         let (map_type, max_entries, name) = (kind as u32, entries, object_name(name));
-        let mut args = CreateArgs { map_type, key_size, value_size, max_entries, name, ..CreateArgs::default() };
+        Map::create_with(CreateArgs { map_type, key_size, value_size, max_entries, name, ..CreateArgs::default() })
+    }
+
+    /// Makes a map in which programs can have a number of 4 bytes for each socket, 0 at first. It goes with its socket, so the map is
+    /// never full. [`super::Helper::SocketStorage`] finds it.
+    ///
+    /// # Errors
+    /// Those of bpf(2): `EPERM` without CAP_BPF.
+    pub fn of_sockets(name: &str) -> io::Result<Map> {
+        /// The kernel insists on it, on no number of entries, and on types for key and value (BPF_F_NO_PREALLOC).
+        const AS_NEEDED: u32 = 1 << 0;
+        let number = btf::load_number()?;
+        Map::create_with(CreateArgs {
+            map_type: SOCKET_STORAGE,
+            key_size: 4,
+            value_size: 4,
+            flags: AS_NEEDED,
+            name: object_name(name),
+            types: number.as_raw_fd() as u32,
+            key_type: 1,
+            value_type: 1,
+            ..CreateArgs::default()
+        })
+    }
+
+    fn create_with(mut args: CreateArgs) -> io::Result<Map> {
         // SAFETY: the attributes are those of BPF_MAP_CREATE and hold no pointers.
         let fd = unsafe { bpf_fd(MAP_CREATE, &mut args) }?;
-        let (key_size, value_size, entries) = (key_size as usize, value_size as usize, entries as usize);
-        Ok(Map { fd, kind: map_type, key_size, value_size, entries, name })
+        let CreateArgs { map_type: kind, key_size, value_size, max_entries, name, .. } = args;
+        let (key_size, value_size, entries) = (key_size as usize, value_size as usize, max_entries as usize);
+        Ok(Map { fd, kind, key_size, value_size, entries, name })
     }
 
     /// The map with an id.
