@@ -21,7 +21,7 @@ use std::os::fd::AsFd;
 use sys::bpf::{self, Assembler, AssemblyError, Hook, If, Instruction, KernelTypes, Map, Register};
 
 pub use attempts::{Attempt, Attempts};
-pub use auto::moved_port;
+pub use auto::{Moved, moved_port};
 pub use counters::{Counters, Traffic};
 
 use crate::plan::NetPlan;
@@ -54,7 +54,7 @@ pub struct Maps {
     /// What was sent and received.
     pub counters: Option<Map>,
     /// Where `publish=auto` has put ports.
-    pub moved: Option<Map>,
+    pub moved: Option<Moved>,
     /// What the diagnosis is told.
     pub attempts: Option<Attempts>,
 }
@@ -67,7 +67,7 @@ impl Maps {
     pub fn create(plan: &NetPlan) -> io::Result<Maps> {
         Ok(Maps {
             counters: plan.counters.then(counters::map).transpose()?,
-            moved: plan.publish.auto.then(auto::map).transpose()?,
+            moved: plan.publish.auto.then(Moved::create).transpose()?,
             attempts: plan.diagnose.then(Attempts::create).transpose()?,
         })
     }
@@ -151,12 +151,15 @@ fn bind(
     host: Host,
     mut program: SocketProgram,
 ) -> Result<Vec<Instruction>, AssemblyError> {
-    if plan.address.is_none() {
+    if plan.address.is_none() && maps.moved.is_none() {
         // "Any free one": nobody has it, and it is nobody's.
         program.asm.jump_if(PORT, If::Equal, 0, program.pass);
     }
     if governs_bind(plan) {
         program.guard();
+    }
+    if let Some(moved) = &maps.moved {
+        auto::own(&mut program, moved);
     }
     if maps.attempts.is_some() {
         attempts::keep_port(&mut program);
@@ -177,17 +180,17 @@ fn bind(
 /// After bind(2), when the socket has its port.
 fn bound(maps: &Maps, host: Host) -> Result<Vec<Instruction>, AssemblyError> {
     let mut asm = Assembler::default();
-    let pass = asm.label();
+    let refused = asm.label();
     asm.copy(CONTEXT, Register::R1);
-    if let Some(map) = &maps.moved {
-        socket::leave_other_namespaces(&mut asm, host, pass);
-        auto::learn(&mut asm, map);
+    if let Some(moved) = &maps.moved {
+        auto::learn(&mut asm, moved, refused);
     }
     if let Some(maps) = maps.attempts.as_ref().filter(|_| host.types.is_none()) {
         attempts::bound(&mut asm, maps);
     }
-    asm.place(pass);
     asm.answer(1);
+    asm.place(refused);
+    asm.answer(0);
     asm.finish()
 }
 

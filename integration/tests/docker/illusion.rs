@@ -184,7 +184,7 @@ fn programs_and_maps_go_with_the_container(stage: &Stage) {
     let mut maps: Vec<u32> = programs.iter().flat_map(|&id| bpf::maps_of(program(id).unwrap()).unwrap()).collect();
     maps.sort_unstable();
     maps.dedup();
-    assert_eq!(maps.len(), 4, "counters, moved ports, attempts, failed attempts");
+    assert_eq!(maps.len(), 5, "counters, moved ports, sockets, attempts, failed attempts");
     drop(directory);
     container.verb(&["rm", "-f"]).ok();
     // A link would keep its program. The kernel lets go of both a moment after the directory.

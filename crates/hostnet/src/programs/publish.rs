@@ -5,15 +5,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sys::bpf::{If, Label, Map};
+use sys::bpf::{If, Label};
 
-use super::auto;
+use super::auto::{self, Moved};
 use super::search;
 use super::socket::{ADDRESS, Direction, Family, PORT, SocketProgram};
 use crate::rules::{PortRange, Protocol, Publish};
 
 /// Moves the port that is bound, and confines it to its rule's address.
-pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option<&Map>) {
+pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option<&Moved>) {
     if publish.rules.is_empty() && moved.is_none() {
         return;
     }
@@ -33,9 +33,9 @@ pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option
         program.asm.place(label);
         replace_wildcard(program, address, done);
     }
-    if let Some(map) = moved {
+    if let Some(moved) = moved {
         program.asm.place(unpublished);
-        auto::choose(program, map);
+        auto::choose(program, moved);
     }
     program.asm.place(done);
     program.store_port();
@@ -46,7 +46,7 @@ pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option
 pub(super) fn other_side(
     program: &mut SocketProgram,
     publish: &Publish,
-    moved: Option<&Map>,
+    moved: Option<&Moved>,
     own: &[IpAddr],
     direction: Direction,
 ) {
@@ -60,7 +60,7 @@ pub(super) fn other_side(
 }
 
 /// Translates the container's own port back.
-pub(super) fn own_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Map>) {
+pub(super) fn own_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Moved>) {
     let other = program.asm.label();
     translate_known(program, publish, moved, Direction::ToContainer, other);
     program.guard();
@@ -72,16 +72,16 @@ pub(super) fn own_side(program: &mut SocketProgram, publish: &Publish, moved: Op
 fn translate_known(
     program: &mut SocketProgram,
     publish: &Publish,
-    moved: Option<&Map>,
+    moved: Option<&Moved>,
     direction: Direction,
     other: Label,
 ) {
     let done = program.asm.label();
     let unpublished = if moved.is_some() { program.asm.label() } else { other };
     translate(program, publish, direction, other, unpublished, |_| done);
-    if let Some(map) = moved {
+    if let Some(moved) = moved {
         program.asm.place(unpublished);
-        auto::translate(program, map, direction, other);
+        auto::translate(program, moved, direction, other);
     }
     program.asm.place(done);
 }

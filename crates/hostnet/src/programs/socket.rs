@@ -165,11 +165,6 @@ impl SocketProgram {
         self.asm.store_field(CONTEXT, field::PORT, SCRATCH);
     }
 
-    /// Loads the address of an IPv4 socket, in the network's order.
-    pub(super) fn load_ip4(&mut self, to: Register) {
-        self.asm.load_field(to, CONTEXT, field::IP4);
-    }
-
     /// Loads one of the four words of an IPv6 socket's address, in the network's order.
     pub(super) fn load_ip6(&mut self, to: Register, word: usize) {
         self.asm.load_field(to, CONTEXT, field::ip6(word));

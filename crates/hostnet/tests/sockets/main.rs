@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod address;
+mod auto;
 mod contained;
 mod counters;
 mod diagnosis;

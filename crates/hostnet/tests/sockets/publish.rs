@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use hostnet::NetPlan;
-use hostnet::programs::moved_port;
 use hostnet::rules::{PortRange, Protocol, Publish, Published};
 use rustix::net::{AddressFamily, SocketType};
 
@@ -12,7 +11,7 @@ use crate::contained::{ANY4, ANY6, Cgroup, LOCAL4, LOCAL6, contained, published}
 use crate::host;
 
 /// A server at `bind`, and a client of the same cgroup that asks for it at `dial`.
-fn talk_tcp(bind: impl Into<IpAddr>, dial: impl Into<IpAddr>, port: u16) {
+pub(crate) fn talk_tcp(bind: impl Into<IpAddr>, dial: impl Into<IpAddr>, port: u16) {
     let (bind, dial) = (bind.into(), SocketAddr::new(dial.into(), port));
     let server = TcpListener::bind((bind, port)).unwrap();
     assert_eq!(server.local_addr().unwrap(), SocketAddr::new(bind, port));
@@ -82,7 +81,7 @@ fn clients_of_the_host_use_the_hosts_port() {
 }
 
 /// A server at `bind`, and clients that ask for it at `dial`, connected and not.
-fn talk_udp(bind: impl Into<IpAddr>, dial: impl Into<IpAddr>, port: u16) {
+pub(crate) fn talk_udp(bind: impl Into<IpAddr>, dial: impl Into<IpAddr>, port: u16) {
     let (bind, dial) = (bind.into(), SocketAddr::new(dial.into(), port));
     let wildcard = if dial.is_ipv4() { IpAddr::from(ANY4) } else { ANY6.into() };
     let server = UdpSocket::bind((bind, port)).unwrap();
@@ -141,32 +140,6 @@ fn a_range_and_an_address() {
         // What the program has narrowed itself stays.
         let _narrow = TcpListener::bind((LOCAL4, 2091)).unwrap();
         assert!(host::has("tcp", LOCAL4, 28_091));
-    });
-}
-
-#[test]
-fn auto_moves_only_what_somebody_has() {
-    let plan = NetPlan { publish: Publish { rules: Vec::new(), auto: true }, ..NetPlan::default() };
-    contained("publish::auto_moves_only_what_somebody_has", &plan, |door| {
-        let _taken4 = TcpListener::bind((ANY4, 2101)).unwrap();
-        let _taken_udp = UdpSocket::bind((LOCAL4, 2103)).unwrap();
-        let cgroup = std::fs::File::open(door.enter()).unwrap();
-        let free = TcpListener::bind((ANY4, 2102)).unwrap();
-        assert!(host::has("tcp", ANY4, 2102));
-        drop(free);
-        talk_tcp(ANY4, LOCAL4, 2102);
-        talk_tcp(ANY4, LOCAL4, 2101);
-        let before = host::bound("tcp");
-        let moved = TcpListener::bind((ANY4, 2101)).unwrap();
-        assert_eq!(moved.local_addr().unwrap().port(), 2101);
-        // Other tests come and go meanwhile.
-        let is_it = |address: &&SocketAddr| moved_port(&cgroup, Protocol::Tcp, address.port()).unwrap() == Some(2101);
-        let now = host::bound("tcp");
-        assert!(now.iter().filter(|address| !before.contains(address)).any(|address| is_it(&address)), "{now:?}");
-        talk_udp(ANY4, LOCAL4, 2103);
-        talk_tcp(ANY6, LOCAL6, 2104);
-        drop(moved);
-        talk_tcp(ANY6, LOCAL6, 2101);
     });
 }
 
