@@ -43,8 +43,11 @@ impl Runtime {
         let mut next = Instant::now();
         loop {
             if Instant::now() >= next {
-                if !event(&self.stats(id)?) {
-                    return Ok(());
+                match self.stats(id) {
+                    Ok(stats) if event(&stats) => {}
+                    // It has ended since, and its cgroup may be gone.
+                    Err(error) if !wait(init.as_fd(), None, Duration::ZERO)? => return Err(error),
+                    _ => return Ok(()),
                 }
                 next += interval;
             }

@@ -1,6 +1,8 @@
 //! A container in the host's network: what its settings ask for, put in force on its cgroup, and looked at again later.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -128,8 +130,12 @@ impl HostNetwork {
     /// What was asked for cannot be had.
     pub(crate) fn attach(&self, cgroup: &CgroupRecord, runtime: &Runtime) -> Result<Attached, Error> {
         let essential = self.plan.essential();
-        let attached = |extras, maps: Maps| Attached {
-            record: NetRecord { settings: self.settings.clone(), extras },
+        let attached = |maps: Maps| Attached {
+            record: NetRecord {
+                settings: self.settings.clone(),
+                diagnose: maps.attempts.is_some(),
+                counters: maps.counters.is_some(),
+            },
             attempts: maps.attempts,
         };
         let Some(directory) = directory(cgroup)? else {
@@ -139,7 +145,7 @@ impl HostNetwork {
             if self.plan != essential {
                 log::warn!("without counters and diagnosis: {NO_DIRECTORY}");
             }
-            return Ok(attached(false, Maps::default()));
+            return Ok(attached(Maps::default()));
         };
         // `ports` shows less without it.
         if let Err(error) = hostnet::published::note(&directory, &self.settings) {
@@ -147,10 +153,10 @@ impl HostNetwork {
         }
         let types = self.plan.takes_programs().then(|| runtime.kernel_types()).flatten();
         match hostnet::attach::apply(&self.plan, types, &directory) {
-            Ok(maps) => Ok(attached(self.plan != essential, maps)),
+            Ok(maps) => Ok(attached(maps)),
             Err(error) if self.plan != essential => {
                 log::warn!("without counters and diagnosis: {error}");
-                Ok(attached(false, hostnet::attach::apply(&essential, types, &directory)?))
+                Ok(attached(hostnet::attach::apply(&essential, types, &directory)?))
             }
             Err(error) => Err(error.into()),
         }
@@ -192,7 +198,11 @@ pub struct NetworkDocument {
     pub ports: Vec<Port>,
     /// The settings in force.
     pub settings: Vec<Setting>,
-    /// What was received and sent, where that is counted.
+    /// Whether failed binds are explained.
+    pub diagnose: bool,
+    /// Whether traffic is counted.
+    pub counted: bool,
+    /// What was received and sent, where that is counted and can be read.
     pub counters: Option<Counters>,
 }
 
@@ -214,6 +224,8 @@ impl Runtime {
             (NetworkMode::New, _) => ("own", "config.json asks for a new network namespace", None),
         };
         let pid = container.init.as_ref().and(container.record.init.as_ref()).map(|init| init.pid);
+        let counters = counters(&container)?;
+        let record = container.network.unwrap_or_default();
         Ok(NetworkDocument {
             id: id.to_owned(),
             mode,
@@ -221,8 +233,10 @@ impl Runtime {
             path,
             interfaces: pid.map(interfaces).unwrap_or_default(),
             ports: if mode == "host" { self.ports_of(id)? } else { Vec::new() },
-            counters: counters(&container)?,
-            settings: container.network.map(|network| network.settings).unwrap_or_default(),
+            settings: record.settings,
+            diagnose: record.diagnose,
+            counted: record.counters,
+            counters,
         })
     }
 }
@@ -233,11 +247,12 @@ fn interfaces(pid: i32) -> Vec<String> {
     table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
 }
 
-/// What the container has received and sent; `None` if it is not counted, or cannot be read without privileges.
+/// What the container has received and sent; `None` if it is not counted, cannot be read without privileges, or has gone with the
+/// cgroup or with its programs: that of a stopped container may, and so does any while it is deleted.
 fn counters(container: &Container) -> Result<Option<Counters>, Error> {
     let Some(directory) = container.cgroup.unified().filter(|_| container.network.is_some()) else { return Ok(None) };
-    match Counters::read(open(directory)?) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
+    match File::open(directory).and_then(Counters::read) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => Ok(None),
         counters => counters.map_err(Error::call("reading the counters")),
     }
 }

@@ -9,8 +9,12 @@ use crate::config::{Key, Setting};
 pub struct NetRecord {
     /// The settings that counted.
     pub settings: Vec<Setting>,
-    /// Whether what every container gets without asking is there: counters and diagnosis.
-    pub extras: bool,
+    /// Whether failed binds are explained.
+    #[serde(default)]
+    pub diagnose: bool,
+    /// Whether traffic is counted.
+    #[serde(default)]
+    pub counters: bool,
 }
 
 impl NetRecord {
@@ -28,5 +32,16 @@ impl NetRecord {
 
     fn has(&self, key: Key, value: &str) -> bool {
         self.settings.iter().any(|setting| setting.key == key && setting.value == value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_older_version_is_read() {
+        let record: NetRecord = serde_json::from_str(r#"{ "settings": [], "extras": true }"#).unwrap();
+        assert_eq!(record, NetRecord::default());
     }
 }

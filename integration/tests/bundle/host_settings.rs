@@ -34,6 +34,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(network_sysctls_of_the_host_are_refused),
         scene!(failed_bind_is_explained_in_the_foreground).needs_unified().peer_cannot(ours),
         scene!(network_is_told_on_one_page).needs_unified().peer_cannot(ours),
+        scene!(page_tells_what_is_not_in_force).needs_unified().peer_cannot(ours),
         scene!(programs_take_the_unified_hierarchy)
             .peer_cannot(ours)
             .skip_if(cgroup::has_unified(), "the unified hierarchy is mounted"),
@@ -224,6 +225,24 @@ fn network_is_told_on_one_page(stage: &Stage) {
     let interface = &event["data"]["network_interfaces"][0];
     assert_eq!(interface["Name"], "host", "{event}");
     assert!(interface["TxBytes"].as_u64().unwrap() > 40 && interface["RxPackets"].as_u64().unwrap() > 0, "{event}");
+}
+
+fn page_tells_what_is_not_in_force(stage: &Stage) {
+    let mut bundle = in_host_network(stage, "exec sleep 1000");
+    bundle.start();
+    bundle.verb(&["net"]).ok().says("diagnosis   on\n").says("received ");
+    bundle.kill("KILL").ok();
+    bundle.stops();
+    // systemd takes the cgroup away as soon as nothing is in it.
+    cgroup::directories(&bundle.cgroup).iter().for_each(|directory| std::fs::remove_dir(directory).unwrap());
+    bundle.verb(&["net"]).ok().says("counters    cannot be read\n");
+    bundle.verb(&["delete"]).ok();
+    bundle.set("/annotations/io.lightship.net.diagnose", json!("off"));
+    bundle.set("/annotations/io.lightship.net.counters", json!("off"));
+    bundle.start();
+    bundle.verb(&["net"]).ok().says("diagnosis   off\n").says("counters    off\n");
+    let page: Value = serde_json::from_str(&bundle.verb(&["net", "--json"]).ok().stdout).unwrap();
+    assert_eq!((&page["diagnose"], &page["counted"], &page["counters"]), (&json!(false), &json!(false), &Value::Null));
 }
 
 fn programs_take_the_unified_hierarchy(stage: &Stage) {

@@ -1,5 +1,8 @@
 //! The remaining verbs: run, pause, resume, ps, update, events, spec, features, and the version.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use integration::cgroup::value;
 use integration::scene;
 use integration::scene::Scene;
@@ -19,6 +22,9 @@ pub fn scenes() -> Vec<Scene<Stage>> {
         scene!(ps_lists_pids),
         scene!(update_from_stdin_file_and_flags).needs_controllers(&["memory", "pids", "cpu"]),
         scene!(events_give_statistics).needs_controllers(&["memory", "pids"]),
+        scene!(events_end_with_the_container)
+            .needs_controllers(&["memory"])
+            .peer_cannot("runc may ask for the statistics of a container that has just ended, and fail"),
         scene!(spec_writes_a_config_that_runs),
         scene!(features_are_json).peer_cannot("features came with runc 1.1 in another form"),
         scene!(version_in_three_lines),
@@ -113,6 +119,23 @@ fn events_give_statistics(stage: &Stage) {
     assert!(event["data"]["pids"]["current"].as_u64().unwrap() >= 1, "{event}");
     assert!(event["data"]["memory"]["usage"]["usage"].as_u64().unwrap() > 0, "{event}");
     assert!(event["data"]["cpu"]["usage"]["total"].as_u64().unwrap() > 0, "{event}");
+}
+
+fn events_end_with_the_container(stage: &Stage) {
+    let bundle = stage.sleeper();
+    // It may end at any moment of the command's.
+    for _ in 0..10 {
+        bundle.start();
+        let mut events =
+            bundle.command(&["events", "--interval", "1ms", &bundle.id]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(events.stdout.take().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        bundle.kill("KILL").ok();
+        lines.for_each(|line| assert!(line.unwrap().contains("\"stats\"")));
+        assert!(events.wait().unwrap().success());
+        bundle.stops();
+        bundle.verb(&["delete"]).ok();
+    }
 }
 
 fn spec_writes_a_config_that_runs(stage: &Stage) {

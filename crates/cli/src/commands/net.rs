@@ -42,10 +42,18 @@ fn page(network: &NetworkDocument) -> String {
     for setting in &network.settings {
         line("setting", &format!("{}={} ({})", setting.key.name(), setting.value, setting.source.name()));
     }
-    if let Some(counters) = &network.counters {
-        for (name, traffic) in [("received", counters.received), ("sent", counters.sent)] {
-            line(name, &format!("{} bytes, {} packets", traffic.bytes, traffic.packets));
+    if network.mode == "host" {
+        line("diagnosis", if network.diagnose { "on" } else { "off" });
+    }
+    match &network.counters {
+        Some(counters) => {
+            for (name, traffic) in [("received", counters.received), ("sent", counters.sent)] {
+                line(name, &format!("{} bytes, {} packets", traffic.bytes, traffic.packets));
+            }
         }
+        None if network.counted => line("counters", "cannot be read"),
+        None if network.mode == "host" => line("counters", "off"),
+        None => {}
     }
     page
 }
@@ -86,14 +94,23 @@ mod tests {
                 container_name: None,
             }],
             settings: vec![Setting { key: Key::Publish, value: "8080:80".into(), source: Source::Environment }],
+            diagnose: true,
+            counted: true,
             counters: Some(Counters { received: traffic, sent: Traffic::default() }),
         };
         let expected = "mode        host (config.json has no network namespace)\n\
                         interfaces  lo eth0\n\
                         port        tcp [::]:8080, 80 inside\n\
                         setting     publish=8080:80 (environment)\n\
-                        received    1234 bytes, 5 packets\n\
+                        diagnosis   on\n";
+        let counters = "received    1234 bytes, 5 packets\n\
                         sent        0 bytes, 0 packets\n";
-        assert_eq!(page(&network), expected);
+        assert_eq!(page(&network), [expected, counters].concat());
+        let unreadable = NetworkDocument { counters: None, ..network };
+        assert_eq!(page(&unreadable), [expected, "counters    cannot be read\n"].concat());
+        let without = NetworkDocument { diagnose: false, counted: false, ..unreadable };
+        assert!(page(&without).ends_with("diagnosis   off\ncounters    off\n"));
+        let own = NetworkDocument { mode: "own", ..without };
+        assert!(page(&own).ends_with("(environment)\n"));
     }
 }

@@ -47,12 +47,14 @@ fn table(ports: &[Port]) -> String {
 }
 
 fn row(port: &Port) -> [String; 7] {
+    // Who may not look at a process is not told whether it is in a container.
+    let stranger = if port.pid.is_some() { "not a container" } else { "unknown" };
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     [
         port.protocol.clone(),
         port.address.clone(),
         port.port.to_string(),
-        port.container_name.clone().unwrap_or_else(|| "not a container".to_owned()),
+        port.container_name.clone().unwrap_or_else(|| stranger.to_owned()),
         or_dash(port.pid.map(|pid| pid.to_string())),
         // A process names itself as it likes.
         or_dash(port.process.as_ref().map(|name| name.escape_debug().to_string())),
@@ -97,13 +99,14 @@ mod tests {
 
     #[test]
     fn a_row_says_what_is_known() {
-        let stranger =
-            Port { container: None, container_name: None, pid: None, process: None, inside_port: None, ..port() };
+        let host = Port { container: None, container_name: None, inside_port: None, ..port() };
+        let unseen = Port { pid: None, process: None, ..host.clone() };
         assert_eq!(
-            table(&[port(), stranger]),
+            table(&[port(), host, unseen]),
             "PROTOCOL    ADDRESS     PORT        CONTAINER             PID         PROCESS       INSIDE\n\
              tcp         0.0.0.0     8080        3d3718e30a4e (web1)   13232       ngi\\u{1b}nx   80\n\
-             tcp         0.0.0.0     8080        not a container       -           -             -\n"
+             tcp         0.0.0.0     8080        not a container       13232       ngi\\u{1b}nx   -\n\
+             tcp         0.0.0.0     8080        unknown               -           -             -\n"
         );
     }
 
