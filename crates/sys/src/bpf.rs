@@ -168,6 +168,8 @@ struct QueryArgs {
     attach_flags: u32,
     ids: u64,
     count: u32,
+    // No padding: what that holds is not defined, and an older kernel refuses all but zeros.
+    _rest: u32,
 }
 
 #[repr(C)]

@@ -59,6 +59,8 @@ struct LoadArgs {
     size: u32,
     log_size: u32,
     log_level: u32,
+    // No padding: what that holds is not defined, and an older kernel refuses all but zeros.
+    _rest: u32,
 }
 
 /// Tells the kernel of a type with the id 1, a number of 4 bytes (Linux 4.18).
