@@ -172,7 +172,7 @@ fn look_up(program: &mut SocketProgram, moved: &Moved, own: Label, taken: Label)
 const V4_TUPLE: i32 = 12;
 const V6_TUPLE: i32 = 36;
 
-/// The IPv4 address is in [`ADDRESS`], which it leaves.
+/// The IPv4 address is taken from [`ADDRESS`], where it is lost.
 fn store_tuple_v4(program: &mut SocketProgram) {
     let asm = &mut program.asm;
     asm.swap(ADDRESS, 32);
