@@ -1,5 +1,6 @@
 //! From the text of a setting to rules. What is not understood is `None`; the grammar of a key stands at
-//! [`crate::config::Key::grammar`].
+//! [`crate::config::Key::grammar`]. An IPv4 address as IPv6 writes it (`::ffff:192.0.2.2`) is taken for the IPv4 address: as such the
+//! programs see it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -44,7 +45,7 @@ fn published(text: &str) -> Option<Published> {
 pub(crate) fn addresses(text: &str) -> Option<Addresses> {
     let mut addresses = Addresses::default();
     for item in text.split(',') {
-        let taken = match item.parse().ok()? {
+        let taken = match item.parse::<IpAddr>().ok()?.to_canonical() {
             IpAddr::V4(address) => addresses.v4.replace(address).is_some() || address == Ipv4Addr::UNSPECIFIED,
             IpAddr::V6(address) => addresses.v6.replace(address).is_some() || address == Ipv6Addr::UNSPECIFIED,
         };
@@ -120,7 +121,12 @@ fn network(text: &str) -> Option<Network> {
     let address: IpAddr = address.parse().ok()?;
     let bits = if address.is_ipv4() { 32 } else { 128 };
     let prefix = prefix.unwrap_or(bits);
-    (address.is_ipv6() == inner.is_some() && prefix <= bits).then_some(Network { address, prefix: prefix as u8 })
+    if address.is_ipv6() != inner.is_some() || prefix > bits {
+        return None;
+    }
+    let canonical = address.to_canonical();
+    let prefix = if canonical == address { prefix } else { prefix.checked_sub(96)? };
+    Some(Network { address: canonical, prefix: prefix as u8 })
 }
 
 /// An IPv4 address, or an IPv6 one in brackets. "All addresses" is what there is without it.
@@ -158,6 +164,7 @@ mod tests {
         ];
         assert_eq!((&rules.rules[..], rules.auto), (&expected[..], true));
         assert_eq!(publish("auto"), Some(Publish { rules: Vec::new(), auto: true }));
+        assert_eq!(publish("[::ffff:127.0.0.1]:80:80"), publish("127.0.0.1:80:80"));
         for wrong in [
             "",
             "80",
@@ -175,6 +182,8 @@ mod tests {
             "80:0",
             "::1:80:80",
             "[::1:80:80",
+            "::ffff:127.0.0.1:80:80",
+            "[::ffff:0.0.0.0]:80:80",
             "1.2.3:80:80",
             "0.0.0.0:80:80",
             "1.2.3.4/8:80:80",
@@ -188,7 +197,10 @@ mod tests {
     fn one_address_of_each_family() {
         assert_eq!(addresses("127.0.0.4"), Some(Addresses { v4: Some(Ipv4Addr::new(127, 0, 0, 4)), v6: None }));
         assert!(addresses("fd00::5,10.0.0.5").is_some_and(|both| both.v4.is_some() && both.v6.is_some()));
-        for wrong in ["", "1.2.3.4,5.6.7.8", "[::1]", "localhost", "0.0.0.0", "::", "1.2.3.4/8"] {
+        assert_eq!(addresses("::ffff:127.0.0.4"), addresses("127.0.0.4"));
+        let twice = ["1.2.3.4,5.6.7.8", "1.2.3.4,::ffff:5.6.7.8"];
+        for wrong in ["", "[::1]", "localhost", "0.0.0.0", "::", "::ffff:0.0.0.0", "1.2.3.4/8"].into_iter().chain(twice)
+        {
             assert_eq!(addresses(wrong), None, "{wrong:?}");
         }
     }
@@ -212,7 +224,20 @@ mod tests {
         assert_eq!(rules[0].ports, range(5432, 5432));
         assert_eq!((rules[1].ports, rules[2].ports), (range(80, 90), PortRange::ALL));
         assert_eq!((rules[0].protocol, rules[3].protocol), (Some(Protocol::Tcp), Some(Protocol::Udp)));
-        for wrong in ["", "10.0.0.0/33", "fd00::1", "fd00::1:80", "[10.0.0.1]:80", "example.org:80", "10.0.0.1:"] {
+        assert_eq!(
+            allow_connect("[::ffff:10.0.0.0/104]:80,[::ffff:10.0.0.1]"),
+            allow_connect("10.0.0.0/8:80,10.0.0.1")
+        );
+        for wrong in [
+            "",
+            "10.0.0.0/33",
+            "[::ffff:10.0.0.0/95]",
+            "fd00::1",
+            "fd00::1:80",
+            "[10.0.0.1]:80",
+            "example.org:80",
+            "10.0.0.1:",
+        ] {
             assert_eq!(allow_connect(wrong), None, "{wrong:?}");
         }
     }

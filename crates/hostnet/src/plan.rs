@@ -136,14 +136,15 @@ impl NetPlan {
     fn check_publish(&self, setting: &Setting) -> Result<(), Refused> {
         for (index, rule) in self.publish.rules.iter().enumerate() {
             let others = self.publish.rules[..index].iter().filter(|other| other.protocol == rule.protocol);
-            for other in others {
+            for other in others.filter(|other| !other.is_twin_of(rule)) {
                 let twice = match (rule.inside.overlaps(other.inside), rule.host.overlaps(other.host)) {
                     (true, _) => rule.inside,
                     (_, true) => rule.host,
                     _ => continue,
                 };
-                let problem = format!("has port {} twice", twice.first);
-                return Err(setting.refuse(problem, "publish each port of the container once, at a port of its own"));
+                let remedy = "publish each port of the container once, at a port of its own; the same ports may be at an \
+                              IPv4 and at an IPv6 address";
+                return Err(setting.refuse(format!("has port {} twice", twice.first), remedy));
             }
             if self.address.is_some() && rule.address.is_some() {
                 let problem = "has an address, and so has the setting address";
@@ -197,10 +198,9 @@ impl NetPlan {
 
     /// The oldest kernel that can do what a key asks for.
     fn oldest_kernel(&self, key: Key) -> (u32, u32) {
-        let ipv6 = |address: Option<IpAddr>| address.is_some_and(|address| address.is_ipv6());
         match key {
             Key::Address => OLDEST_WITH_ERRORS,
-            Key::Publish if self.publish.rules.iter().any(|rule| ipv6(rule.address)) => OLDEST_WITH_ERRORS,
+            Key::Publish if self.publish.rules.iter().any(|rule| rule.address.is_some()) => OLDEST_WITH_ERRORS,
             Key::AbstractSockets if self.no_abstract_sockets => OLDEST_WITH_SCOPES,
             Key::Publish | Key::AllowBind | Key::AllowConnect => OLDEST_KERNEL,
             Key::LowPorts if self.low_ports => OLDEST_KERNEL,
@@ -228,6 +228,7 @@ impl NetPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv6Addr;
 
     const HOST: NetFacts = NetFacts { host_network: true, kernel: (6, 1), privileged: true };
 
@@ -296,6 +297,9 @@ mod tests {
         assert_eq!(wanted(&[(Key::Ports, "80,443"), (Key::Publish, "8080:80")]), [(None, 443), (None, 8080)]);
         assert_eq!(wanted(&[(Key::Ports, "80"), (Key::Address, "127.0.0.4")]), [(own, 80)]);
         assert_eq!(wanted(&[(Key::Ports, "80"), (Key::Publish, "auto,8443:443")]), [(None, 8443)]);
+        let (v4, v6) = (Some([127, 0, 0, 1].into()), Some(Ipv6Addr::LOCALHOST.into()));
+        let both = [(Key::Ports, "80"), (Key::Publish, "127.0.0.1:8080:80,[::1]:8081:80")];
+        assert_eq!(wanted(&both), [(v4, 8080), (v6, 8081)]);
     }
 
     #[test]
@@ -314,6 +318,13 @@ mod tests {
         assert!(refused("80:80,80:81").contains("has port 80 twice"));
         assert!(refused("80-90:80-90,1085:85").contains("has port 85 twice"));
         assert!(planned(&[(Key::Publish, "80:80,80:80/udp")], &HOST).is_ok());
+        for both in ["127.0.0.1:80:80,[::1]:80:80", "127.0.0.1:80:80,[::1]:81:80"] {
+            assert!(planned(&[(Key::Publish, both)], &HOST).is_ok(), "{both}");
+        }
+        for once in ["[::1]:80:80,81:80", "[::1]:80:80,[::2]:81:80", "[::1]:80:80,127.0.0.1:80:81"] {
+            assert!(refused(once).contains("has port 80 twice"), "{once}");
+        }
+        assert!(refused("[::1]:80-90:80-90,127.0.0.1:1085:85").contains("has port 85 twice"));
         let both = [(Key::Publish, "127.0.0.1:80:80"), (Key::Address, "127.0.0.4")];
         assert!(planned(&both, &HOST).unwrap_err().contains("take one of the addresses out"));
     }
@@ -363,7 +374,7 @@ mod tests {
     fn an_old_kernel_is_named() {
         let old = NetFacts { kernel: (5, 15), ..HOST };
         assert!(planned(&[(Key::Publish, "80:80")], &old).is_ok());
-        for setting in [(Key::Address, "127.0.0.4"), (Key::Publish, "[::1]:80:80")] {
+        for setting in [(Key::Address, "127.0.0.4"), (Key::Publish, "127.0.0.1:80:80")] {
             let refused = planned(&[setting], &old).unwrap_err();
             assert!(refused.contains("needs Linux 5.18, and this host runs 5.15"), "{refused}");
         }

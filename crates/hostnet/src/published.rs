@@ -55,12 +55,11 @@ fn noted(directory: &Path) -> Option<Publish> {
 
 /// The port that a rule has moved to the host's.
 fn by_rule(publish: &Publish, protocol: Protocol, host: SocketAddr) -> Option<u16> {
-    let is_it = |rule: &&rules::Published| {
-        rule.protocol == protocol
-            && (rule.host.first..=rule.host.last).contains(&host.port())
-            && rule.address.is_none_or(|address| address == host.ip().to_canonical())
+    // Whatever the rule's address: the container may have kept to loopback itself.
+    let is_it = |rule: &rules::Published| {
+        rule.protocol == protocol && (rule.host.first..=rule.host.last).contains(&host.port())
     };
-    let rule = publish.rules.iter().find(is_it)?;
+    let rule = publish.of_family(host.ip().to_canonical().is_ipv6()).into_iter().find(is_it)?;
     Some(rule.inside.first + (host.port() - rule.host.first))
 }
 
@@ -70,12 +69,20 @@ mod tests {
 
     #[test]
     fn a_rule_leads_back() {
-        let publish = grammar::publish("8080:80,127.0.0.1:9000-9010:1000-1010,5353:53/udp").unwrap();
+        let both = "127.0.0.1:7000:70,[::1]:7001:70,127.0.0.1:7002:72,[::1]:7002:72";
+        let publish = format!("8080:80,192.0.2.2:9000-9010:1000-1010,5353:53/udp,{both}");
+        let publish = grammar::publish(&publish).unwrap();
         for (protocol, host, inside) in [
             (Protocol::Tcp, "0.0.0.0:8080", Some(80)),
             (Protocol::Tcp, "[::]:8080", Some(80)),
-            (Protocol::Tcp, "[::ffff:127.0.0.1]:9003", Some(1003)),
-            (Protocol::Tcp, "127.0.0.2:9003", None),
+            (Protocol::Tcp, "[::ffff:192.0.2.2]:9003", Some(1003)),
+            (Protocol::Tcp, "127.0.0.1:9003", Some(1003)),
+            (Protocol::Tcp, "[::1]:9003", Some(1003)),
+            (Protocol::Tcp, "127.0.0.1:7000", Some(70)),
+            (Protocol::Tcp, "[::1]:7001", Some(70)),
+            (Protocol::Tcp, "127.0.0.1:7001", None),
+            (Protocol::Tcp, "127.0.0.1:7002", Some(72)),
+            (Protocol::Tcp, "[::1]:7002", Some(72)),
             (Protocol::Udp, "0.0.0.0:5353", Some(53)),
             (Protocol::Udp, "0.0.0.0:8080", None),
             (Protocol::Tcp, "0.0.0.0:80", None),

@@ -71,13 +71,31 @@ pub struct Published {
     pub protocol: Protocol,
 }
 
+impl Published {
+    /// Whether the two move the same ports, one at an IPv4 address and one at an IPv6 address.
+    pub(crate) fn is_twin_of(&self, other: &Published) -> bool {
+        let are_of_both = |one: IpAddr, another: IpAddr| one.is_ipv4() != another.is_ipv4();
+        (self.inside, self.protocol) == (other.inside, other.protocol)
+            && self.address.zip(other.address).is_some_and(|(one, another)| are_of_both(one, another))
+    }
+}
+
 /// Which of the container's ports are elsewhere on the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publish {
-    /// Ports that are always moved; no two of a protocol overlap, inside or on the host.
+    /// Ports that are always moved; no two of a protocol overlap, inside or on the host, but for twins.
     pub rules: Vec<Published>,
     /// Any other port is moved to a free one if somebody already has it.
     pub auto: bool,
+}
+
+impl Publish {
+    /// The rules for addresses of one family: all, but of twins the one for its own.
+    pub(crate) fn of_family(&self, ipv6: bool) -> Vec<Published> {
+        let is_others = |rule: &Published| rule.address.is_some_and(|address| address.is_ipv6() != ipv6);
+        let has_twin = |rule: &Published| self.rules.iter().any(|other| rule.is_twin_of(other));
+        self.rules.iter().filter(|rule| !(is_others(rule) && has_twin(rule))).copied().collect()
+    }
 }
 
 /// The addresses that a container is confined to, at least one.
@@ -87,6 +105,15 @@ pub struct Addresses {
     pub v4: Option<Ipv4Addr>,
     /// Instead of all IPv6 addresses.
     pub v6: Option<Ipv6Addr>,
+}
+
+impl From<IpAddr> for Addresses {
+    fn from(address: IpAddr) -> Addresses {
+        match address {
+            IpAddr::V4(address) => Addresses { v4: Some(address), v6: None },
+            IpAddr::V6(address) => Addresses { v4: None, v6: Some(address) },
+        }
+    }
 }
 
 /// Ports that a container may bind.

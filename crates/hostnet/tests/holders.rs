@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use hostnet::{Holder, Holders, Protocol, sockets};
+use hostnet::{Holder, Holders, Protocol, Socket, sockets};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Set for the process that the tests look at, which is this program once more.
@@ -68,10 +68,7 @@ impl Server {
     }
 
     fn holder(&self, known: HashMap<PathBuf, String>) -> Holder {
-        let found = sockets(Some(self.port)).unwrap();
-        let [socket] = &found[..] else { panic!("{found:?}") };
-        assert_eq!((socket.protocol, socket.address.to_string()), (Protocol::Tcp, format!("127.0.0.1:{}", self.port)));
-        let holder = Holders::new(unified().as_deref(), known).of(socket);
+        let holder = Holders::new(unified().as_deref(), known).of(&socket_at(self.port));
         assert_eq!(holder.pid, Some(self.process.id() as i32));
         let name = fs::read_to_string(format!("/proc/{}/comm", self.process.id())).unwrap();
         assert_eq!(holder.process.as_deref(), Some(name.trim_end()));
@@ -84,6 +81,14 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The server's socket: others may have the same port at another address.
+fn socket_at(port: u16) -> Socket {
+    let found = sockets(Some(port)).unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let is_it = |socket: &&Socket| (socket.protocol, socket.address) == (Protocol::Tcp, address);
+    found.iter().find(is_it).unwrap_or_else(|| panic!("no {address} in {found:?}")).clone()
 }
 
 fn serve() {
@@ -128,8 +133,8 @@ fn a_socket_leads_to_its_container_and_process() {
 #[test]
 fn among_ten_thousand_sockets_few_files_are_opened() {
     if let Ok(port) = std::env::var(ASK) {
-        let [socket] = &sockets(Some(port.parse().unwrap())).unwrap()[..] else { panic!("more than the server") };
-        return assert_eq!(id_of(&Holders::new(unified().as_deref(), HashMap::new()).of(socket)), Some(ID));
+        let socket = socket_at(port.parse().unwrap());
+        return assert_eq!(id_of(&Holders::new(unified().as_deref(), HashMap::new()).of(&socket)), Some(ID));
     }
     let Some(unified) = writable(unified()) else { return };
     if !Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) {

@@ -69,6 +69,9 @@ fn publish() {
         accept(&format!("publish {size}"), &plan(rules(|_| None), false));
         accept(&format!("publish {size} and auto"), &plan(rules(|_| None), true));
         accept(&format!("publish {size} at addresses"), &plan(rules(|n| Some(address(n % 8))), false));
+        let rules = rules(|_| Some(Ipv4Addr::LOCALHOST.into())).into_iter();
+        let twins = rules.flat_map(|rule| [rule, Published { address: Some(Ipv6Addr::LOCALHOST.into()), ..rule }]);
+        accept(&format!("publish {size} at an address of each family"), &plan(twins.collect(), true));
     }
 }
 

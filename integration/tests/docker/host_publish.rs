@@ -1,6 +1,8 @@
 //! Host networking without its limits: published ports, policy and counters in the host's own network. Docker of every version
 //! hands the environment on, so that is how the settings come here.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use integration::container::Container;
 use integration::host;
 use integration::http::{first_answer, get};
@@ -10,11 +12,13 @@ use integration::scene::Scene;
 use integration::wait::{PATIENCE, eventually};
 
 use crate::Stage;
+use crate::ports::holder;
 
 pub fn scenes() -> Vec<Scene<Stage>> {
     let ours = "settings of host networking are lightship's own";
     vec![
         scene!(two_unmodified_servers_listen_on_80).needs_unified().peer_cannot(ours),
+        scene!(a_server_with_a_socket_for_each_family_is_on_loopback_alone).needs_unified().peer_cannot(ours),
         scene!(a_command_in_the_container_sees_the_same_ports).needs_unified().peer_cannot(ours),
         scene!(auto_moves_the_second_server).needs_unified().peer_cannot(ours),
         scene!(a_port_that_is_not_listed_cannot_be_bound).needs_unified().peer_cannot(ours),
@@ -42,6 +46,24 @@ fn two_unmodified_servers_listen_on_80(stage: &Stage) {
     assert_eq!(first_answer(host::address(), first), "web1");
     assert_eq!(first_answer(host::address(), second), "web2");
     assert_eq!(first_answer([127, 0, 0, 1].into(), second), "web2");
+}
+
+/// nginx as distributions configure it: the second socket is for IPv6 alone, so it takes an IPv6 address of its own.
+fn a_server_with_a_socket_for_each_family_is_on_loopback_alone(stage: &Stage) {
+    const LISTEN_TWICE: &str = "sed -e 's/listen .*@;/listen 80; listen [::]:80;/' -e s/@PAGE@/both/ /etc/nginx/nginx.conf.in \
+                                >/tmp/nginx.conf; exec nginx -c /tmp/nginx.conf";
+    let (v4, v6) = (host::free_port(), host::free_port());
+    let web = stage.docker.container("families");
+    let publish = format!("LIGHTSHIP_NET_PUBLISH=127.0.0.1:{v4}:80,[::1]:{v6}:80");
+    web.start_detached(&["--network", "host", "-e", &publish, NGINX, "sh", "-c", LISTEN_TWICE]);
+    for (address, port) in [(IpAddr::from(Ipv4Addr::LOCALHOST), v4), (Ipv6Addr::LOCALHOST.into(), v6)] {
+        assert_eq!(first_answer(address, port), "both");
+        assert_eq!(holder(stage, port)["inside_port"], 80);
+    }
+    assert!(get(host::address(), v4).is_err());
+    for inside in ["http://127.0.0.1/", "http://[::1]/"] {
+        assert_eq!(web.exec(&["wget", "-q", "-O", "-", inside]), "both");
+    }
 }
 
 fn a_command_in_the_container_sees_the_same_ports(stage: &Stage) {

@@ -40,7 +40,7 @@ fn ports(stage: &Stage, args: &[&str]) -> Output {
 
 /// The one holder of a TCP port; the machine may have a UDP socket with the same number.
 #[track_caller]
-fn holder(stage: &Stage, port: u16) -> Value {
+pub(crate) fn holder(stage: &Stage, port: u16) -> Value {
     let output = ports(stage, &["--json", &port.to_string()]).ok();
     let mut holders: Vec<Value> = serde_json::from_str(&output.stdout).unwrap();
     holders.retain(|holder| holder["protocol"] == "tcp");

@@ -6,8 +6,8 @@ use sys::bpf::{If, Label};
 use super::socket::{ADDRESS, SocketProgram};
 use crate::rules::Addresses;
 
-/// bind(2): all addresses and loopback ones become the container's own; its own stay; others it does not have. Without an IPv6
-/// address of its own its IPv6 sockets serve the IPv4 one.
+/// bind(2): all addresses and `localhost` become the container's own, as [`redirect_connect`] has them; its own stay; others it does
+/// not have. Without an IPv6 address of its own its IPv6 sockets serve the IPv4 one.
 pub(super) fn confine_bind(program: &mut SocketProgram, addresses: &Addresses) {
     let (v6, done, replace) = (program.asm.label(), program.asm.label(), program.asm.label());
     program.load_address(v6);
@@ -16,7 +16,7 @@ pub(super) fn confine_bind(program: &mut SocketProgram, addresses: &Addresses) {
         Some(own) => {
             program.asm.jump_if(ADDRESS, If::Equal, own.to_bits(), done);
             program.asm.jump_if(ADDRESS, If::Equal, Ipv4Addr::UNSPECIFIED.to_bits(), replace);
-            program.unless_v4(Ipv4Addr::new(127, 0, 0, 0), 8, program.no_such_address);
+            program.asm.jump_if(ADDRESS, If::Differs, Ipv4Addr::LOCALHOST.to_bits(), program.no_such_address);
             program.asm.place(replace);
             program.store_address(IpAddr::V4(own), done);
         }

@@ -5,12 +5,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sys::bpf::{If, Label};
+use sys::bpf::Label;
 
 use super::auto::{self, Moved};
-use super::search;
-use super::socket::{ADDRESS, Direction, Family, PORT, SocketProgram};
-use crate::rules::{PortRange, Protocol, Publish};
+use super::socket::{Direction, Family, PORT, SocketProgram};
+use super::{address, search};
+use crate::rules::{Addresses, PortRange, Protocol, Publish, Published};
 
 /// Moves the port that is bound, and confines it to its rule's address.
 pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option<&Moved>) {
@@ -31,7 +31,7 @@ pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option
     });
     for (address, label) in addresses {
         program.asm.place(label);
-        replace_wildcard(program, address, done);
+        confine(program, address, done);
     }
     if let Some(moved) = moved {
         program.asm.place(unpublished);
@@ -86,8 +86,8 @@ fn translate_known(
     program.asm.place(done);
 }
 
-/// Translates [`PORT`] by the rules and goes on at the label that `then` has for the rule's address, or at `unpublished` if there is none;
-/// with a protocol that has no ports at `other`.
+/// Translates [`PORT`] by the rules for the address's family and goes on at the label that `then` has for the rule's address, or at
+/// `unpublished` if there is none; with a protocol that has no ports at `other`.
 fn translate(
     program: &mut SocketProgram,
     publish: &Publish,
@@ -96,7 +96,28 @@ fn translate(
     unpublished: Label,
     then: impl Fn(Option<IpAddr>) -> Label,
 ) {
-    let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(|protocol| sorted(publish, protocol, direction));
+    let [v4, v6] = [false, true].map(|ipv6| publish.of_family(ipv6));
+    if program.family == Family::V4 {
+        return translate_by(program, &v4, direction, other, unpublished, &then);
+    }
+    if v4 != v6 {
+        let not_v4 = program.asm.label();
+        program.load_address(not_v4);
+        translate_by(program, &v4, direction, other, unpublished, &then);
+        program.asm.place(not_v4);
+    }
+    translate_by(program, &v6, direction, other, unpublished, &then);
+}
+
+fn translate_by(
+    program: &mut SocketProgram,
+    rules: &[Published],
+    direction: Direction,
+    other: Label,
+    unpublished: Label,
+    then: &impl Fn(Option<IpAddr>) -> Label,
+) {
+    let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(|protocol| sorted(rules, protocol, direction));
     let start = |program: &mut SocketProgram, rules: &[Translation]| match rules {
         [] => unpublished,
         _ => program.asm.label(),
@@ -128,8 +149,8 @@ fn translate(
 type Translation = (PortRange, PortRange, Option<IpAddr>);
 
 /// The translations of a protocol, in order.
-fn sorted(publish: &Publish, protocol: Protocol, direction: Direction) -> Vec<Translation> {
-    let rules = publish.rules.iter().filter(|rule| rule.protocol == protocol);
+fn sorted(rules: &[Published], protocol: Protocol, direction: Direction) -> Vec<Translation> {
+    let rules = rules.iter().filter(|rule| rule.protocol == protocol);
     let mut rules: Vec<Translation> = rules
         .map(|rule| match direction {
             Direction::ToHost => (rule.inside, rule.host, rule.address),
@@ -140,14 +161,16 @@ fn sorted(publish: &Publish, protocol: Protocol, direction: Direction) -> Vec<Tr
     rules
 }
 
-/// Puts an address in the place of "all addresses"; what the container itself has narrowed stays.
-fn replace_wildcard(program: &mut SocketProgram, address: IpAddr, done: Label) {
-    match program.family {
-        Family::V4 => {
-            program.load_address(done);
-            program.asm.jump_if(ADDRESS, If::Differs, Ipv4Addr::UNSPECIFIED.to_bits(), done);
-        }
-        Family::V6 => program.unless_v6(Ipv6Addr::UNSPECIFIED, 128, done),
-    }
-    program.store_address(address, done);
+/// Confines bind(2) to a rule's address; what the container itself keeps on loopback stays there.
+fn confine(program: &mut SocketProgram, address: IpAddr, done: Label) {
+    let (v6, elsewhere) = (program.asm.label(), program.asm.label());
+    program.load_address(v6);
+    program.unless_v4(Ipv4Addr::new(127, 0, 0, 0), 8, elsewhere);
+    program.asm.jump(done);
+    program.asm.place(v6);
+    program.unless_v6(Ipv6Addr::LOCALHOST, 128, elsewhere);
+    program.asm.jump(done);
+    program.asm.place(elsewhere);
+    address::confine_bind(program, &Addresses::from(address));
+    program.asm.jump(done);
 }

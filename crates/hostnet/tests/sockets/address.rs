@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use hostnet::NetPlan;
 use hostnet::rules::Addresses;
 
-use crate::contained::{ANY4, ANY6, LOCAL4, LOCAL6, contained};
+use crate::contained::{ANY4, ANY6, LOCAL4, LOCAL6, contained, give_every_address};
 use crate::host;
 
 const OWN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
@@ -36,11 +36,20 @@ fn two_servers_have_the_same_port() {
 #[test]
 fn other_addresses_are_not_available() {
     contained("address::other_addresses_are_not_available", &plan(Some(OWN), None), |door| {
+        give_every_address();
         door.enter();
         let refused = |error: std::io::Error| assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
         refused(TcpListener::bind(("192.0.2.2", 2112)).unwrap_err());
         refused(UdpSocket::bind(("fd00::2", 2112)).unwrap_err());
         refused(UdpSocket::bind(("::ffff:192.0.2.2", 2112)).unwrap_err());
+        // Nor would connecting to it lead to the container.
+        refused(TcpListener::bind(("127.0.0.2", 2112)).unwrap_err());
+        refused(TcpListener::bind(("::ffff:127.0.0.2", 2112)).unwrap_err());
+        for asked in [LOCAL4, OWN, ANY4].map(|asked| asked.to_ipv6_mapped()) {
+            let server = TcpListener::bind((asked, 2112)).unwrap();
+            TcpStream::connect((asked, 2112)).unwrap();
+            server.accept().unwrap();
+        }
     });
 }
 

@@ -88,6 +88,13 @@ pub(crate) fn new_network() -> std::io::Result<()> {
     Ok(Netlink::open(None)?.ask(RTM_NEWLINK, NLM_F_ACK, body.as_flattened(), &[], &mut |_| {})?)
 }
 
+/// From now on the kernel lets bind(2) have any address in the test's network, so that only a program refuses one.
+pub(crate) fn give_every_address() {
+    for family in ["ipv4", "ipv6"] {
+        std::fs::write(format!("/proc/sys/net/{family}/ip_nonlocal_bind"), "1").unwrap();
+    }
+}
+
 pub(crate) fn published(rules: &[(u16, u16, Protocol)]) -> NetPlan {
     let one = |port| PortRange { first: port, last: port };
     let rules = rules.iter().map(|&(host, inside, protocol)| Published {

@@ -12,4 +12,5 @@ mod guard;
 mod host;
 mod policy;
 mod publish;
+mod publish_address;
 mod watcher;

@@ -15,8 +15,8 @@ use sys::memfd::{Raw, sealed};
 
 use crate::contained::{ANY4, contained};
 
-/// What the watcher of one container may cost, in KiB of memory that it shares with nobody.
-const MEMORY: u64 = 300;
+/// What the watcher of one container may cost, in pages of memory that it shares with nobody.
+const PAGES: u64 = 75;
 
 #[test]
 fn a_failure_is_explained_and_the_containers_end_is_the_watchers() {
@@ -44,7 +44,8 @@ fn a_failure_is_explained_and_the_containers_end_is_the_watchers() {
         let mut line = [0; 10];
         log.read_exact(&mut line).unwrap();
         assert_eq!(&line, b"explained\n");
-        assert!(private_memory(watcher) <= MEMORY, "{} KiB", private_memory(watcher));
+        let memory = private_memory(watcher);
+        assert!(memory * 1024 <= PAGES * sys::bpf::page_size() as u64, "{memory} KiB");
 
         // What the runtime would have read is not explained again.
         assert_eq!(Attempt::take(&failed).unwrap().len(), 1);

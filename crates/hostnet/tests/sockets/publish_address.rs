@@ -1,0 +1,152 @@
+//! Ports that are published at one address, and at one of each family.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+
+use hostnet::NetPlan;
+use hostnet::rules::{PortRange, Protocol, Publish, Published};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
+
+use crate::contained::{ANY4, ANY6, LOCAL4, LOCAL6, contained, give_every_address};
+use crate::host;
+
+/// The `inside` port at each address with its own port of the host, TCP and UDP.
+fn at(addresses: &[(IpAddr, u16)], inside: u16) -> NetPlan {
+    let one = |port| PortRange { first: port, last: port };
+    let rules = addresses.iter().flat_map(|&(address, host)| {
+        [Protocol::Tcp, Protocol::Udp].map(|protocol| Published {
+            address: Some(address),
+            host: one(host),
+            inside: one(inside),
+            protocol,
+        })
+    });
+    NetPlan { publish: Publish { rules: rules.collect(), auto: false }, ..NetPlan::default() }
+}
+
+/// A socket for IPv6 alone on all addresses, as of nginx with `listen [::]:80`.
+fn v6_only(kind: SocketType, port: u16) -> Result<OwnedFd, Errno> {
+    let socket = socket(AddressFamily::INET6, kind, None)?;
+    sockopt::set_ipv6_v6only(&socket, true)?;
+    bind(&socket, &SocketAddr::from((ANY6, port)))?;
+    Ok(socket)
+}
+
+fn listen_v6_only(port: u16) -> Result<TcpListener, Errno> {
+    let socket = v6_only(SocketType::STREAM, port)?;
+    listen(&socket, 8)?;
+    Ok(socket.into())
+}
+
+#[test]
+fn each_family_has_its_own() {
+    let plan = at(&[(LOCAL4.into(), 28_171), (LOCAL6.into(), 28_172)], 2171);
+    contained("publish_address::each_family_has_its_own", &plan, |door| {
+        door.enter();
+        let v4 = TcpListener::bind((ANY4, 2171)).unwrap();
+        let v6 = listen_v6_only(2171).unwrap();
+        assert!(host::has("tcp", LOCAL4, 28_171) && host::has("tcp", LOCAL6, 28_172));
+        for (server, dial) in [
+            (&v4, SocketAddr::from((LOCAL4, 2171))),
+            (&v4, SocketAddr::from((LOCAL4.to_ipv6_mapped(), 2171))),
+            (&v6, SocketAddr::from((LOCAL6, 2171))),
+        ] {
+            let client = TcpStream::connect(dial).unwrap();
+            assert_eq!(client.peer_addr().unwrap(), dial);
+            let (accepted, _) = server.accept().unwrap();
+            assert_eq!((accepted.local_addr().unwrap().port(), server.local_addr().unwrap().port()), (2171, 2171));
+        }
+    });
+}
+
+#[test]
+fn datagrams_of_each_family() {
+    let plan = at(&[(LOCAL4.into(), 28_173), (LOCAL6.into(), 28_174)], 2173);
+    contained("publish_address::datagrams_of_each_family", &plan, |door| {
+        door.enter();
+        let v4 = UdpSocket::bind((ANY4, 2173)).unwrap();
+        let v6 = UdpSocket::from(v6_only(SocketType::DGRAM, 2173).unwrap());
+        assert!(host::has("udp", LOCAL4, 28_173) && host::has("udp", LOCAL6, 28_174));
+        for (server, from, dial) in [
+            (&v4, IpAddr::from(ANY4), IpAddr::from(LOCAL4)),
+            (&v4, ANY6.into(), LOCAL4.to_ipv6_mapped().into()),
+            (&v6, ANY6.into(), LOCAL6.into()),
+        ] {
+            let dial = SocketAddr::new(dial, 2173);
+            let client = UdpSocket::bind((from, 0)).unwrap();
+            let mut buffer = [0; 8];
+            client.send_to(b"ask", dial).unwrap();
+            let (_, from) = server.recv_from(&mut buffer).unwrap();
+            server.send_to(b"answer", from).unwrap();
+            assert_eq!(client.recv_from(&mut buffer).unwrap(), (6, dial));
+        }
+    });
+}
+
+/// With `address` of both families it is the same.
+#[test]
+fn a_socket_for_both_families_has_the_ipv6_address() {
+    let plan = at(&[(LOCAL4.into(), 28_175), (LOCAL6.into(), 28_176)], 2175);
+    contained("publish_address::a_socket_for_both_families_has_the_ipv6_address", &plan, |door| {
+        door.enter();
+        let both = TcpListener::bind((ANY6, 2175)).unwrap();
+        assert!(host::has("tcp", LOCAL6, 28_176));
+        assert_eq!(both.local_addr().unwrap().port(), 2175);
+        let _v4 = TcpListener::bind((ANY4.to_ipv6_mapped(), 2175)).unwrap();
+        assert!(host::has("tcp", LOCAL4.to_ipv6_mapped(), 28_175));
+    });
+}
+
+#[test]
+fn with_an_ipv4_address_alone_there_is_no_place_for_ipv6_alone() {
+    let plan = at(&[(LOCAL4.into(), 28_177)], 2177);
+    contained("publish_address::with_an_ipv4_address_alone_there_is_no_place_for_ipv6_alone", &plan, |door| {
+        door.enter();
+        assert_eq!(listen_v6_only(2177).unwrap_err(), Errno::INVAL);
+        let _both = TcpListener::bind((ANY6, 2177)).unwrap();
+        assert!(host::has("tcp", LOCAL4.to_ipv6_mapped(), 28_177));
+    });
+}
+
+#[test]
+fn other_addresses_are_not_available() {
+    const OWN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+    const DEVICE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+    let plan = at(&[(OWN.into(), 28_178)], 2178);
+    contained("publish_address::other_addresses_are_not_available", &plan, |door| {
+        give_every_address();
+        door.enter();
+        let elsewhere = [IpAddr::from(DEVICE), DEVICE.to_ipv6_mapped().into(), "fd00::2".parse().unwrap()];
+        for asked in elsewhere {
+            let refused = TcpListener::bind((asked, 2178)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::AddrNotAvailable, "{asked}");
+            assert_eq!(UdpSocket::bind((asked, 2178)).unwrap_err().kind(), ErrorKind::AddrNotAvailable, "{asked}");
+        }
+        // Its own, and what the program keeps to loopback itself.
+        for asked in [IpAddr::from(OWN), OWN.to_ipv6_mapped().into(), LOCAL4.into(), LOCAL6.into()] {
+            let server = TcpListener::bind((asked, 2178)).unwrap();
+            assert!(host::has("tcp", asked, 28_178), "{asked}");
+            TcpStream::connect((asked, 2178)).unwrap();
+            server.accept().unwrap();
+        }
+        // All IPv4 addresses, as IPv6 writes them, are not all of the host's.
+        let _mapped = TcpListener::bind((ANY4.to_ipv6_mapped(), 2178)).unwrap();
+        assert!(host::has("tcp", OWN.to_ipv6_mapped(), 28_178) && !host::has("tcp", ANY4.to_ipv6_mapped(), 28_178));
+    });
+}
+
+#[test]
+fn of_ipv6_alone() {
+    let plan = at(&[(LOCAL6.into(), 28_179)], 2179);
+    contained("publish_address::of_ipv6_alone", &plan, |door| {
+        door.enter();
+        let _v6 = listen_v6_only(2179).unwrap();
+        assert!(host::has("tcp", LOCAL6, 28_179));
+        for asked in [IpAddr::from(ANY4), ANY4.to_ipv6_mapped().into()] {
+            let refused = TcpListener::bind((asked, 2179)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::AddrNotAvailable, "{asked}");
+        }
+    });
+}
