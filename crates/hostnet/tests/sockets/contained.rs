@@ -1,9 +1,11 @@
 //! A test inside a container's cgroup: the test's program starts itself once more for it, as a process is in one cgroup.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use hostnet::NetPlan;
 use hostnet::rules::{PortRange, Protocol, Publish, Published};
@@ -38,7 +40,14 @@ impl Drop for Cgroup {
         for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
             let _ = std::fs::remove_dir(entry.path());
         }
-        let removed = std::fs::remove_dir(&self.0);
+        // A process that has closed all it had (a watcher) is still in there for a moment.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let is_busy = |error: &std::io::Error| error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline;
+        let mut removed = std::fs::remove_dir(&self.0);
+        while removed.as_ref().is_err_and(is_busy) {
+            std::thread::yield_now();
+            removed = std::fs::remove_dir(&self.0);
+        }
         if !std::thread::panicking() {
             removed.unwrap();
         }
