@@ -26,7 +26,7 @@ pub use counters::{Counters, Traffic};
 
 use crate::plan::NetPlan;
 use crate::rules::Protocol;
-use socket::{CONTEXT, Direction, Family, PORT, SocketProgram};
+use socket::{CONTEXT, Direction, Family, Here, PORT, SocketProgram};
 
 /// A program for a hook, or for several of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +217,7 @@ fn connect(
         policy::check_connect(&mut program, allowed);
     }
     if publishes(plan) {
-        publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &own_addresses(plan), Direction::ToHost);
+        publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &here(plan), Direction::ToHost);
     }
     if let Some(addresses) = &plan.address {
         address::redirect_connect(&mut program, addresses, may_map);
@@ -237,17 +237,18 @@ fn show_own(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<V
 
 /// getpeername(2), accept(2) and recvfrom(2): if the other side is the container itself, its port as the container knows it.
 fn show_other(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<Instruction>, AssemblyError> {
-    publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &own_addresses(plan), Direction::ToContainer);
+    publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &here(plan), Direction::ToContainer);
     program.finish()
 }
 
-/// The addresses beside the loopback ones where the container finds itself.
-fn own_addresses(plan: &NetPlan) -> Vec<IpAddr> {
+/// With `address`, of the IPv4 loopback addresses only 127.0.0.1 leads to the container.
+fn here(plan: &NetPlan) -> Here {
     let confined = plan.address.iter().flat_map(|a| [a.v4.map(IpAddr::V4), a.v6.map(IpAddr::V6)]).flatten();
-    let mut own: Vec<IpAddr> = plan.publish.rules.iter().filter_map(|rule| rule.address).chain(confined).collect();
-    own.sort_unstable();
-    own.dedup();
-    own
+    let mut addresses: Vec<IpAddr> =
+        plan.publish.rules.iter().filter_map(|rule| rule.address).chain(confined).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Here { addresses, at_localhost_alone: plan.address.is_some() }
 }
 
 /// The map with this name of the programs at a hook of a cgroup v2 directory. Nothing is pinned: the programs are found by their

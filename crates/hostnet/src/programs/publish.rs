@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use sys::bpf::Label;
 
 use super::auto::{self, Moved};
-use super::socket::{Direction, Family, PORT, SocketProgram};
+use super::socket::{Direction, Family, Here, PORT, SocketProgram};
 use super::{address, search};
 use crate::rules::{Addresses, PortRange, Protocol, Publish, Published};
 
@@ -47,7 +47,7 @@ pub(super) fn other_side(
     program: &mut SocketProgram,
     publish: &Publish,
     moved: Option<&Moved>,
-    own: &[IpAddr],
+    own: &Here,
     direction: Direction,
 ) {
     let other = program.asm.label();

@@ -64,6 +64,14 @@ pub(super) enum Direction {
     ToContainer,
 }
 
+/// Where the container finds itself.
+pub(super) struct Here {
+    /// Beside loopback.
+    pub(super) addresses: Vec<IpAddr>,
+    /// The rest of 127.0.0.0/8 is the host's: it may have a resolver at 127.0.0.53.
+    pub(super) at_localhost_alone: bool,
+}
+
 /// A program on a system call with an address, in the making.
 pub(super) struct SocketProgram {
     pub(super) asm: Assembler,
@@ -245,25 +253,30 @@ impl SocketProgram {
         }
     }
 
-    /// Goes on if the address is this machine's loopback, all addresses, which as a destination means the same, or one of `own`; else
-    /// to `other`.
-    pub(super) fn unless_here(&mut self, own: &[IpAddr], other: Label) {
+    /// Goes on if the address is the container's loopback, all addresses, which as a destination means the same, or one of its own;
+    /// else to `other`.
+    pub(super) fn unless_here(&mut self, own: &Here, other: Label) {
         let (v6, here) = (self.asm.label(), self.asm.label());
         self.load_address(v6);
-        // 0 for 127.0.0.0/8 and for 0.0.0.0, so that there is one jump.
+        // 0 for loopback and for 0.0.0.0, so that there is one jump.
         self.asm.copy(SCRATCH, ADDRESS);
-        self.asm.shift_right(SCRATCH, 24);
-        self.asm.xor(SCRATCH, 127);
+        if own.at_localhost_alone {
+            self.asm.xor(SCRATCH, Ipv4Addr::LOCALHOST.to_bits() as i32);
+        } else {
+            self.asm.shift_right(SCRATCH, 24);
+            self.asm.xor(SCRATCH, 127);
+        }
         self.asm.multiply_register(SCRATCH, ADDRESS);
         self.asm.jump_if_zero(SCRATCH, If::Equal, here);
-        for address in own {
+        for address in &own.addresses {
             if let IpAddr::V4(address) = address {
                 self.asm.jump_if(ADDRESS, If::Equal, address.to_bits(), here);
             }
         }
         self.asm.jump(other);
         self.asm.place(v6);
-        let v6 = own.iter().filter_map(|own| if let IpAddr::V6(own) = own { Some((*own, 128)) } else { None });
+        let v6 =
+            own.addresses.iter().filter_map(|own| if let IpAddr::V6(own) = own { Some((*own, 128)) } else { None });
         // `::` and `::1`
         for (address, prefix) in std::iter::once((Ipv6Addr::UNSPECIFIED, 127)).chain(v6) {
             let next = self.asm.label();

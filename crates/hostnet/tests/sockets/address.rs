@@ -1,12 +1,12 @@
 //! Confinement to an address.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use hostnet::NetPlan;
-use hostnet::rules::Addresses;
+use hostnet::rules::{Addresses, Protocol};
 
-use crate::contained::{ANY4, ANY6, LOCAL4, LOCAL6, contained, give_every_address};
+use crate::contained::{ANY4, ANY6, LOCAL4, LOCAL6, contained, give_every_address, published};
 use crate::host;
 
 const OWN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
@@ -62,5 +62,24 @@ fn of_ipv6_alone() {
         TcpStream::connect((LOCAL6, 2113)).unwrap();
         server.accept().unwrap();
         assert_eq!(TcpListener::bind((ANY4, 2113)).unwrap_err().kind(), ErrorKind::AddrNotAvailable);
+    });
+}
+
+/// As with a resolver of the host's at 127.0.0.53 and a port 53 of the container's that is elsewhere.
+#[test]
+fn the_hosts_other_loopback_addresses_stay_in_reach() {
+    let plan = NetPlan { address: plan(Some(OWN), None).address, ..published(&[(28_114, 2114, Protocol::Tcp)]) };
+    contained("address::the_hosts_other_loopback_addresses_stay_in_reach", &plan, |door| {
+        let host = TcpListener::bind(("127.0.0.53", 2114)).unwrap();
+        door.enter();
+        let server = TcpListener::bind((ANY4, 2114)).unwrap();
+        assert!(host::has("tcp", OWN, 28_114));
+        TcpStream::connect(("127.0.0.53", 2114)).unwrap();
+        host.accept().unwrap();
+        for own in [LOCAL4, OWN, ANY4] {
+            let client = TcpStream::connect((own, 2114)).unwrap();
+            assert_eq!(client.peer_addr().unwrap(), SocketAddr::from((OWN, 2114)));
+            server.accept().unwrap();
+        }
     });
 }
