@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
 
 use crate::command;
+use crate::image::PYTHON_PROGRAM;
 
 /// Whether this process holds capability number `cap`.
 pub fn has_capability(cap: u32) -> bool {
@@ -111,6 +112,15 @@ pub fn criu_dumps_tcp() -> bool {
     let release = rustix::system::uname();
     let kernel = numbers(&release.release().to_string_lossy());
     !has_program("criu") || numbers(&version("criu")) >= (4, 2) || kernel < (6, 16)
+}
+
+/// Why [`has_landlock_scopes`] may say no.
+pub const NO_LANDLOCK_SCOPES: &str = "no /usr/bin/python3, or no Landlock of ABI 6 (Linux 6.12, lsm=)";
+
+/// Whether Landlock keeps processes from abstract unix sockets; landlock_create_ruleset(2), number 444, answers the ABI's version.
+pub fn has_landlock_scopes() -> bool {
+    let version = "import ctypes; assert ctypes.CDLL(None).syscall(444, None, 0, 1) >= 6";
+    Command::new(PYTHON_PROGRAM).args(["-c", version]).output().is_ok_and(|output| output.status.success())
 }
 
 /// The first two numbers of a version.

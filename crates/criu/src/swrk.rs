@@ -172,9 +172,12 @@ impl Criu {
                 };
             };
             let answer = step(notice);
-            self.send(Message::default().number(1, NOTIFY).number(3, i64::from(answer.is_ok())))?;
+            let sent = self.send(Message::default().number(1, NOTIFY).number(3, i64::from(answer.is_ok())));
             // The first error is the one to report: CRIU has notices for its cleaning up as well.
             failed = failed.or_else(|| answer.err());
+            if let Err(error) = sent {
+                return Err(failed.unwrap_or_else(|| error.into()));
+            }
         }
     }
 
@@ -220,7 +223,7 @@ impl Criu {
 }
 
 impl Drop for Criu {
-    /// Never killed: it would leave processes stopped, with its code in them.
+    /// Never killed alone: it would leave processes stopped, with its code in them.
     fn drop(&mut self) {
         self.socket = None;
         wait(self.pidfd.as_fd());

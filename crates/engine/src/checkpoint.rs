@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use criu::{Criu, Flag, Number, Options, Task, Text};
+use hostnet::config::{Key, Refused, Setting};
 use rustix::fs::{Mode, OFlags};
 use spec::{NamespaceType, Refusal, Spec, Status};
 
@@ -43,6 +44,7 @@ impl Runtime {
         }
         let spec = container.spec(&entry)?;
         check(&spec)?;
+        check_settings(container.network.as_ref().map_or(&[], |network| &network.settings))?;
         let images = Images::make(&options.criu)?;
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(Error::call("/dev/null"))?;
@@ -65,6 +67,17 @@ pub(crate) fn check(spec: &Spec) -> Result<(), Refusal> {
     }
     let problem = "a container among the host's mounts cannot be restored";
     Err(Refusal::new("/linux/namespaces", problem, "add {\"type\": \"mount\"}"))
+}
+
+/// Landlock's rules are in no image, and CRIU cannot look into a process that has them.
+pub(crate) fn check_settings(settings: &[Setting]) -> Result<(), Refused> {
+    match settings.iter().find(|setting| setting.key == Key::AbstractSockets && setting.value == "off") {
+        None => Ok(()),
+        Some(setting) => Err(setting.refuse(
+            "rules out checkpoint and restore: CRIU does not know Landlock",
+            "leave it out of containers that are to be checkpointed",
+        )),
+    }
 }
 
 /// What CRIU is told.

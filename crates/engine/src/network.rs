@@ -32,7 +32,7 @@ const NO_DIRECTORY: &str = "the container has no cgroup v2 directory of its own 
 
 /// What is decided for a container that shares the host's network.
 pub(crate) struct HostNetwork {
-    settings: Vec<Setting>,
+    pub(crate) settings: Vec<Setting>,
     plan: NetPlan,
     /// The id of the Kubernetes pod, if the container is in one.
     pod: Option<String>,

@@ -7,16 +7,20 @@ use std::path::Path;
 
 use cgroups::CgroupRecord;
 use criu::{Criu, Flag, Notice, Options, Task, Text};
+use hostnet::config::{Key, Setting};
 use resctrl::ResctrlRecord;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
+use rustix::process::{Pid, Signal};
 use spec::Status;
 use state::{CONFIG, InitProcess, Locked, Record, StateRoot, Undo};
 use trace::Trace;
 
 use crate::container::{Container, state_of};
 use crate::create::{self, Request};
+use crate::host::hexadecimal;
 use crate::images::Images;
+use crate::network::GUARDED_CAPABILITIES;
 use crate::terminal::Foreground;
 use crate::{CreateOptions, CriuOptions, Error, Runtime, cgroup, checkpoint, console, delete, external, hooks, launch};
 use crate::{notify, socket, whereabouts};
@@ -45,6 +49,8 @@ struct Revival<'a> {
     cgroup: CgroupRecord,
     resctrl: Option<ResctrlRecord>,
     console: Option<OwnedFd>,
+    /// The process of CRIU, which is in the container's cgroup as well.
+    criu: i32,
     /// Once its processes are there.
     container: Option<Container>,
 }
@@ -58,6 +64,7 @@ impl Runtime {
     pub fn restore(&self, id: &str, create: &CreateOptions, restore: &RestoreOptions) -> Result<u8, Error> {
         let request = self.request(id, create)?;
         checkpoint::check(&request.spec)?;
+        checkpoint::check_settings(request.network.as_ref().map_or(&[], |network| &network.settings))?;
         let terminal = request.plan.terminal.is_some();
         let console = console::connect(create.console_socket.as_deref())?;
         console::check(terminal, console.is_some(), restore.detach)?;
@@ -106,7 +113,8 @@ impl Runtime {
         trace.step("cgroup of criu", || enter_cgroup(trace, request, &cgroup, resctrl.as_ref(), criu.pid))?;
         whereabouts::note(&cgroup, entry);
         name_cgroups(&mut message, &cgroup, criu.pid)?;
-        let mut revival = Revival { runtime: self, request, entry, cgroup, resctrl, console, container: None };
+        let mut revival =
+            Revival { runtime: self, request, entry, cgroup, resctrl, console, criu: criu.pid, container: None };
         trace.step("restore", || {
             criu.carry_out(Task::Restore, &message, images.work(), |notice| revival.step(notice))
         })?;
@@ -121,6 +129,7 @@ impl Revival<'_> {
             "setup-namespaces" => self.run_hooks(notice.pid),
             "orphan-pts-master" => self.send_console(notice.fd),
             "post-restore" => self.settle(notice.pid),
+            "pre-resume" => self.check_guard(),
             _ => Ok(()),
         }
     }
@@ -141,7 +150,7 @@ impl Revival<'_> {
         }
     }
 
-    /// The processes are there, and stand still: the last moment at which the host's network can be guarded from them. Programs on
+    /// The processes are there, and stand still: the last moment at which what they do can be seen to. Programs on
     /// the cgroup cannot be there earlier, as they would take the making of a socket for the container's own doing.
     fn settle(&mut self, pid: i32) -> Result<(), Error> {
         let init = InitProcess::of(pid)?;
@@ -163,9 +172,40 @@ impl Revival<'_> {
         Ok(())
     }
 
+    /// The processes have their capabilities again, which are those of the images, and still stand still. Nobody can take one from
+    /// another process, so those that the guard would have taken are not to be there.
+    fn check_guard(&self) -> Result<(), Error> {
+        let guarded = self.container.as_ref().and_then(|container| Some((container, container.network.as_ref()?)));
+        let Some((container, network)) = guarded.filter(|(_, network)| network.guards()) else { return Ok(()) };
+        let is_restored = |pid: &Pid| pid.as_raw_nonzero().get() != self.criu;
+        let reaches_out = |pid: Pid| has_capabilities(pid, GUARDED_CAPABILITIES).unwrap_or(true);
+        if !container.processes()?.into_iter().filter(is_restored).any(reaches_out) {
+            return Ok(());
+        }
+        // CRIU would let them go on whatever the answer is, and waits for ever if they end: it is in the cgroup, and ends with them.
+        container.signal_all(Signal::KILL)?;
+        let refuse = |setting: &Setting| {
+            let problem = "comes too late: a process of the checkpoint has CAP_NET_ADMIN or CAP_NET_RAW";
+            setting.refuse(problem, "checkpoint a container that was created with it")
+        };
+        network.setting(Key::Guard).map_or(Ok(()), |setting| Err(refuse(setting).into()))
+    }
+
     fn record(&self, init: InitProcess, network: Option<&hostnet::NetRecord>) -> Result<Record, Error> {
         self.request.record(&self.cgroup, self.resctrl.as_ref(), network, init)
     }
+}
+
+/// Whether a thread of the process has one of these, or could get it (capabilities(7)).
+fn has_capabilities(pid: Pid, capabilities: u64) -> std::io::Result<bool> {
+    const SETS: [&str; 5] = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = std::fs::read_to_string(thread?.path().join("status"))?;
+        if SETS.iter().any(|set| hexadecimal(&status, set) & capabilities != 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What CRIU is told, but for what depends on its own process.

@@ -30,8 +30,14 @@ impl NetRecord {
         self.has(Key::AbstractSockets, "off")
     }
 
+    /// The setting of a key, if there is one.
+    #[must_use]
+    pub fn setting(&self, key: Key) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
+    }
+
     fn has(&self, key: Key, value: &str) -> bool {
-        self.settings.iter().any(|setting| setting.key == key && setting.value == value)
+        self.setting(key).is_some_and(|setting| setting.value == value)
     }
 }
 

@@ -45,6 +45,14 @@ pub fn scenes() -> Vec<Scene<Stage>> {
             .needs_unified()
             .skip_if(criu, why)
             .peer_cannot("settings of host networking are lightship's own"),
+        scene!(guard_is_in_force_again_or_not_at_all)
+            .needs_unified()
+            .skip_if(criu, why)
+            .peer_cannot("settings of host networking are lightship's own"),
+        scene!(landlock_rules_out_checkpoint_and_restore)
+            .skip_if(criu, why)
+            .skip_if(!host::has_landlock_scopes(), host::NO_LANDLOCK_SCOPES)
+            .peer_cannot("settings of host networking are lightship's own"),
         scene!(terminal_is_handed_over_anew).skip_if(criu, why),
         scene!(bind_mounts_and_masks_are_there_again).skip_if(criu, why),
         scene!(output_goes_to_the_pipe_that_is_handed).skip_if(criu, why),
@@ -306,6 +314,42 @@ fn settings_of_host_networking_are_in_force_again(stage: &Stage) {
     let line = ["exec", &it.bundle.id, "sh", "-c", "timeout 1 nc -l -p 618; echo $?"];
     it.bundle.call(&line).says("143");
     it.bundle.call(&["net", &it.bundle.id]).ok().says("low-ports");
+}
+
+fn guard_is_in_force_again_or_not_at_all(stage: &Stage) {
+    let guard = "/annotations/io.lightship.net.guard";
+    let mut bundle = stage.shell(COUNT);
+    bundle.share_namespace("network");
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.set(&format!("/process/capabilities/{set}"), json!(["CAP_NET_ADMIN"]));
+    }
+    let mut it = Dumped::new(bundle);
+    it.start().counts_beyond(0);
+    it.checkpoint(&[]).ok();
+    it.bundle.set(guard, json!("on")).write();
+    it.restore(&["--detach"]).fails().says("/annotations/io.lightship.net.guard").says("CAP_NET_ADMIN");
+    it.bundle.is_gone();
+    fs::remove_dir_all(&it.images).unwrap();
+    it.goes_on();
+    it.bundle.call(&["net", &it.bundle.id]).ok().says("guard=on");
+    let status = fs::read_to_string(format!("/proc/{}/status", it.bundle.pid())).unwrap();
+    assert!(status.contains("CapBnd:\t0000000000000000"), "{status}");
+}
+
+fn landlock_rules_out_checkpoint_and_restore(stage: &Stage) {
+    let setting = "/annotations/io.lightship.net.abstract-sockets";
+    let mut bundle = stage.shell(COUNT);
+    bundle.share_namespace("network").set(setting, json!("off"));
+    let mut it = Dumped::new(bundle);
+    it.start().counts_beyond(0);
+    it.checkpoint(&[]).fails().says(setting).says("Landlock");
+    it.bundle.verb(&["delete", "--force"]).ok();
+    it.bundle.set(setting, json!("on"));
+    it.start().counts_beyond(0);
+    it.checkpoint(&[]).ok();
+    it.bundle.set(setting, json!("off")).write();
+    it.restore(&["--detach"]).fails().says(setting).says("Landlock");
+    it.bundle.is_gone();
 }
 
 fn terminal_is_handed_over_anew(stage: &Stage) {

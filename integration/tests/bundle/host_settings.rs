@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
-use std::process::Command;
 
 use integration::bundle::Bundle;
 use integration::image::PYTHON_PROGRAM;
@@ -30,7 +29,7 @@ pub fn scenes() -> Vec<Scene<Stage>> {
             .skip_if(cgroup::is_v2(), "the rules for devices are a program as well, with cgroup v2 alone"),
         scene!(abstract_sockets_of_the_host_are_out_of_reach)
             .peer_cannot(ours)
-            .skip_if(!has_landlock_scopes(), "no /usr/bin/python3, or no Landlock of ABI 6 (Linux 6.12, lsm=)"),
+            .skip_if(!host::has_landlock_scopes(), host::NO_LANDLOCK_SCOPES),
         scene!(network_sysctls_of_the_host_are_refused),
         scene!(failed_bind_is_explained_in_the_foreground).needs_unified().peer_cannot(ours),
         scene!(network_is_told_on_one_page).needs_unified().peer_cannot(ours),
@@ -85,12 +84,6 @@ fn failed_bind_is_explained_in_the_foreground(stage: &Stage) {
     let output = bundle.run();
     assert!(output.stdout.contains("Address already in use\r\n") && output.stdout.contains(&told), "{output}");
     assert_eq!(output.stdout.matches('\n').count(), output.stdout.matches("\r\n").count(), "{output}");
-}
-
-/// Whether the kernel can say it; landlock_create_ruleset(2), number 444, answers the ABI's version.
-fn has_landlock_scopes() -> bool {
-    let version = "import ctypes; assert ctypes.CDLL(None).syscall(444, None, 0, 1) >= 6";
-    Command::new(PYTHON_PROGRAM).args(["-c", version]).output().is_ok_and(|output| output.status.success())
 }
 
 /// Connects to the abstract socket `sys.argv[1]`, once to the container's own and once to the host's.
