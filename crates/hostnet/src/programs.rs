@@ -26,7 +26,7 @@ pub use counters::{Counters, Traffic};
 
 use crate::plan::NetPlan;
 use crate::rules::Protocol;
-use socket::{CONTEXT, Direction, Family, Here, PORT, SocketProgram};
+use socket::{CONTEXT, Family, Here, PORT, SocketProgram};
 
 /// A program for a hook, or for several of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +217,7 @@ fn connect(
         policy::check_connect(&mut program, allowed);
     }
     if publishes(plan) {
-        publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &here(plan), Direction::ToHost);
+        publish::connect(&mut program, &plan.publish, maps.moved.as_ref(), &here(plan), may_map);
     }
     if let Some(addresses) = &plan.address {
         address::redirect_connect(&mut program, addresses, may_map);
@@ -237,7 +237,7 @@ fn show_own(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<V
 
 /// getpeername(2), accept(2) and recvfrom(2): if the other side is the container itself, its port as the container knows it.
 fn show_other(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result<Vec<Instruction>, AssemblyError> {
-    publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &here(plan), Direction::ToContainer);
+    publish::other_side(&mut program, &plan.publish, maps.moved.as_ref(), &here(plan));
     program.finish()
 }
 

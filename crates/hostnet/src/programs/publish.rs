@@ -19,16 +19,8 @@ pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option
     }
     let (done, end) = (program.asm.label(), program.asm.label());
     let unpublished = if moved.is_some() { program.asm.label() } else { end };
-    // A rule's address is that of its published port alone.
-    let mut addresses: Vec<(IpAddr, Label)> = Vec::new();
-    for rule in &publish.rules {
-        if let Some(address) = rule.address.filter(|address| addresses.iter().all(|(known, _)| known != address)) {
-            addresses.push((address, program.asm.label()));
-        }
-    }
-    translate(program, publish, Direction::ToHost, end, unpublished, |address| {
-        addresses.iter().find(|(known, _)| address == Some(*known)).map_or(done, |(_, label)| *label)
-    });
+    let addresses = addresses(program, publish);
+    translate(program, publish, Direction::ToHost, end, unpublished, |address| label_of(&addresses, address, done));
     for (address, label) in addresses {
         program.asm.place(label);
         confine(program, address, done);
@@ -42,17 +34,44 @@ pub(super) fn bind(program: &mut SocketProgram, publish: &Publish, moved: Option
     program.asm.place(end);
 }
 
-/// Translates the port of another side, if that is the container itself.
-pub(super) fn other_side(
+/// connect(2) and sendto(2) to the container itself: to the port where the host has it, and of `localhost` to its rule's address.
+/// `may_map` is that of [`address::redirect_connect`].
+pub(super) fn connect(
     program: &mut SocketProgram,
     publish: &Publish,
     moved: Option<&Moved>,
     own: &Here,
-    direction: Direction,
+    may_map: bool,
 ) {
-    let other = program.asm.label();
+    let (other, anywhere) = (program.asm.label(), program.asm.label());
+    let addresses = addresses(program, publish);
+    if !addresses.is_empty() {
+        // Once, ahead of the ways that part here.
+        program.guard();
+    }
     // The port first, which is another one most of the time.
-    translate_known(program, publish, moved, direction, other);
+    translate_known(program, publish, moved, Direction::ToHost, other, |address| {
+        label_of(&addresses, address, anywhere)
+    });
+    program.asm.place(anywhere);
+    program.unless_here(own, other);
+    program.guard();
+    program.store_port();
+    for (address, label) in addresses {
+        program.asm.jump(other);
+        program.asm.place(label);
+        program.unless_here(own, other);
+        program.store_port();
+        address::redirect_connect(program, &Addresses::from(address), may_map);
+    }
+    program.asm.place(other);
+}
+
+/// Translates the port of another side back, if that is the container itself.
+pub(super) fn other_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Moved>, own: &Here) {
+    let (done, other) = (program.asm.label(), program.asm.label());
+    translate_known(program, publish, moved, Direction::ToContainer, other, |_| done);
+    program.asm.place(done);
     program.unless_here(own, other);
     program.guard();
     program.store_port();
@@ -61,29 +80,46 @@ pub(super) fn other_side(
 
 /// Translates the container's own port back.
 pub(super) fn own_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Moved>) {
-    let other = program.asm.label();
-    translate_known(program, publish, moved, Direction::ToContainer, other);
+    let (done, other) = (program.asm.label(), program.asm.label());
+    translate_known(program, publish, moved, Direction::ToContainer, other, |_| done);
+    program.asm.place(done);
     program.guard();
     program.store_port();
     program.asm.place(other);
 }
 
-/// Translates [`PORT`] if it is published, or `auto` has moved it; else goes to `other`.
+/// The addresses of rules, each with a label. A rule's address is that of its published port alone.
+fn addresses(program: &mut SocketProgram, publish: &Publish) -> Vec<(IpAddr, Label)> {
+    let mut addresses: Vec<(IpAddr, Label)> = Vec::new();
+    for rule in &publish.rules {
+        if let Some(address) = rule.address.filter(|address| addresses.iter().all(|(known, _)| known != address)) {
+            addresses.push((address, program.asm.label()));
+        }
+    }
+    addresses
+}
+
+fn label_of(addresses: &[(IpAddr, Label)], address: Option<IpAddr>, anywhere: Label) -> Label {
+    addresses.iter().find(|(known, _)| address == Some(*known)).map_or(anywhere, |(_, label)| *label)
+}
+
+/// Translates [`PORT`] if it is published, or `auto` has moved it, and goes on at the label that `then` has for the rule's address;
+/// else goes to `other`.
 fn translate_known(
     program: &mut SocketProgram,
     publish: &Publish,
     moved: Option<&Moved>,
     direction: Direction,
     other: Label,
+    then: impl Fn(Option<IpAddr>) -> Label,
 ) {
-    let done = program.asm.label();
     let unpublished = if moved.is_some() { program.asm.label() } else { other };
-    translate(program, publish, direction, other, unpublished, |_| done);
+    translate(program, publish, direction, other, unpublished, &then);
     if let Some(moved) = moved {
         program.asm.place(unpublished);
         auto::translate(program, moved, direction, other);
+        program.asm.jump(then(None));
     }
-    program.asm.place(done);
 }
 
 /// Translates [`PORT`] by the rules for the address's family and goes on at the label that `then` has for the rule's address, or at

@@ -124,12 +124,16 @@ fn other_addresses_are_not_available() {
             assert_eq!(refused.kind(), ErrorKind::AddrNotAvailable, "{asked}");
             assert_eq!(UdpSocket::bind((asked, 2178)).unwrap_err().kind(), ErrorKind::AddrNotAvailable, "{asked}");
         }
-        // Its own, and what the program keeps to loopback itself.
-        for asked in [IpAddr::from(OWN), OWN.to_ipv6_mapped().into(), LOCAL4.into(), LOCAL6.into()] {
+        for asked in [IpAddr::from(OWN), OWN.to_ipv6_mapped().into()] {
             let server = TcpListener::bind((asked, 2178)).unwrap();
             assert!(host::has("tcp", asked, 28_178), "{asked}");
             TcpStream::connect((asked, 2178)).unwrap();
             server.accept().unwrap();
+        }
+        // What the program keeps to loopback itself is published nowhere else.
+        for asked in [IpAddr::from(LOCAL4), LOCAL6.into()] {
+            let _server = TcpListener::bind((asked, 2178)).unwrap();
+            assert!(host::has("tcp", asked, 28_178), "{asked}");
         }
         // All IPv4 addresses, as IPv6 writes them, are not all of the host's.
         let _mapped = TcpListener::bind((ANY4.to_ipv6_mapped(), 2178)).unwrap();
@@ -148,5 +152,29 @@ fn of_ipv6_alone() {
             let refused = TcpListener::bind((asked, 2179)).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::AddrNotAvailable, "{asked}");
         }
+    });
+}
+
+#[test]
+fn localhost_leads_to_the_address() {
+    let elsewhere = Ipv4Addr::new(127, 0, 0, 3);
+    let plan = at(&[(elsewhere.into(), 28_181)], 2181);
+    contained("publish_address::localhost_leads_to_the_address", &plan, |door| {
+        door.enter();
+        let server = TcpListener::bind((ANY6, 2181)).unwrap();
+        for local in [IpAddr::from(LOCAL4), ANY4.into(), LOCAL6.into(), LOCAL4.to_ipv6_mapped().into()] {
+            let client = TcpStream::connect((local, 2181)).unwrap();
+            let peer = client.peer_addr().unwrap();
+            assert_eq!((peer.ip().to_canonical(), peer.port()), (elsewhere.into(), 2181), "{local}");
+            assert_eq!(server.accept().unwrap().0.local_addr().unwrap().port(), 2181);
+        }
+        let server = UdpSocket::bind((ANY4, 2181)).unwrap();
+        let client = UdpSocket::bind((ANY4, 0)).unwrap();
+        client.send_to(b"x", (LOCAL4, 2181)).unwrap();
+        assert_eq!(server.recv_from(&mut [0; 1]).unwrap().0, 1);
+        // Another loopback address is not `localhost`.
+        let own = TcpListener::bind(("127.0.0.2", 2181)).unwrap();
+        TcpStream::connect(("127.0.0.2", 2181)).unwrap();
+        own.accept().unwrap();
     });
 }
