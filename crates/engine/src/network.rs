@@ -224,6 +224,7 @@ impl Runtime {
             (NetworkMode::New, _) => ("own", "config.json asks for a new network namespace", None),
         };
         let pid = container.init.as_ref().and(container.record.init.as_ref()).map(|init| init.pid);
+        let ports = if mode == "host" { self.ports_of(&container)? } else { Vec::new() };
         let counters = counters(&container)?;
         let record = container.network.unwrap_or_default();
         Ok(NetworkDocument {
@@ -232,7 +233,7 @@ impl Runtime {
             found,
             path,
             interfaces: pid.map(interfaces).unwrap_or_default(),
-            ports: if mode == "host" { self.ports_of(id)? } else { Vec::new() },
+            ports,
             settings: record.settings,
             diagnose: record.diagnose,
             counted: record.counters,

@@ -1,10 +1,12 @@
 //! `ports`: who holds which port of this network namespace, in a container of whatever runtime or in none.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use hostnet::{Holder, Holders, Socket};
+use rustix::process::Pid;
 use serde::Serialize;
 use state::StateRoot;
 
@@ -49,16 +51,14 @@ impl Runtime {
     /// # Errors
     /// The kernel lists no sockets.
     pub fn ports(&self, port: Option<u16>) -> Result<Vec<Port>, Error> {
-        let sockets = sockets(port)?;
-        let mut holders = self.holders();
-        Ok(sockets.iter().map(|socket| Port::new(socket, holders.of(socket))).collect())
+        Ok(held(sockets(port)?, self.holders()).collect())
     }
 
-    /// The ports that one container holds.
-    pub(crate) fn ports_of(&self, container: &str) -> Result<Vec<Port>, Error> {
-        let mut ports = self.ports(None)?;
-        ports.retain(|port| port.container.as_deref() == Some(container));
-        Ok(ports)
+    /// The ports that one container holds, without a look at other processes.
+    pub(crate) fn ports_of(&self, container: &Container) -> Result<Vec<Port>, Error> {
+        let pids = container.processes()?.into_iter().map(Pid::as_raw_nonzero).map(NonZero::get).collect();
+        let ports = held(sockets(None)?, self.holders().within(pids));
+        Ok(ports.filter(|port| port.container.as_deref() == Some(container.record.id.as_str())).collect())
     }
 
     /// Calls `change` for each port that is held, and for each change from then on, until it wants no more. The kernel announces
@@ -112,6 +112,10 @@ impl Runtime {
             |container: Container| Some((container.cgroup.unified()?.to_owned(), container.record.id.to_string()));
         root.list().into_iter().flatten().filter_map(container).filter_map(by_cgroup).collect()
     }
+}
+
+fn held(sockets: Vec<Socket>, mut holders: Holders) -> impl Iterator<Item = Port> {
+    sockets.into_iter().map(move |socket| Port::new(&socket, holders.of(&socket)))
 }
 
 fn sockets(port: Option<u16>) -> Result<Vec<Socket>, Error> {

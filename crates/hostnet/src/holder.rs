@@ -9,7 +9,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw};
 
 use crate::Socket;
 use crate::container::{Container, id_of_process, ids_in};
@@ -55,6 +55,8 @@ pub struct Holders {
     /// Ids of containers that their cgroup's path does not tell, by that path.
     known: HashMap<PathBuf, String>,
     cgroups: HashMap<u64, Cgroup>,
+    /// Whether the members of a socket's cgroup are looked at before all others.
+    members_first: bool,
     everything: Scan,
     processes: HashMap<i32, Process>,
     containers: HashMap<String, Container>,
@@ -85,10 +87,17 @@ impl Holders {
             unified: unified.and_then(|mount| Some((mount.to_owned(), open(mount).ok()?))),
             known,
             cgroups: HashMap::new(),
+            members_first: true,
             everything: Scan::All,
             processes: HashMap::new(),
             containers: HashMap::new(),
         }
+    }
+
+    /// Looks at these processes alone: what others hold is without a process.
+    #[must_use]
+    pub fn within(self, pids: Vec<i32>) -> Holders {
+        Holders { members_first: false, everything: Scan::Processes(pids), ..self }
     }
 
     /// Who holds this socket.
@@ -124,7 +133,9 @@ impl Holders {
             Ok(below) if !below.as_os_str().is_empty() => {
                 let container = path.ancestors().find_map(|directory| self.known.get(directory)).cloned();
                 let container = container.or_else(|| ids_in(below.to_str()?).next().map(str::to_owned));
-                Cgroup { container, published: Published::of(mount, &path), members: Scan::Cgroup(path) }
+                let published = Published::of(mount, &path);
+                let members = if self.members_first { Scan::Cgroup(path) } else { Scan::Nobody };
+                Cgroup { container, published, members }
             }
             _ => nothing,
         }
@@ -147,8 +158,9 @@ enum Scan {
     Nobody,
     All,
     Cgroup(PathBuf),
-    /// The processes that are left, and the sockets of those that were looked at.
-    Begun(std::vec::IntoIter<i32>, HashMap<u32, i32>),
+    Processes(Vec<i32>),
+    /// What is left, and the sockets that were seen, with the first process that has each.
+    Begun(Box<dyn Iterator<Item = (u32, i32)>>, HashMap<u32, i32>),
 }
 
 impl Scan {
@@ -162,17 +174,21 @@ impl Scan {
             Scan::Nobody | Scan::Begun(..) => None,
             Scan::All => Some(all_pids()),
             Scan::Cgroup(dir) => Some(members(dir)),
+            Scan::Processes(pids) => Some(std::mem::take(pids)),
         };
         if let Some(mut pids) = pids {
             pids.sort_unstable();
-            *self = Scan::Begun(pids.into_iter(), HashMap::new());
+            let left = pids.into_iter().flat_map(|pid| sockets_of(pid).map(move |inode| (inode, pid)));
+            *self = Scan::Begun(Box::new(left), HashMap::new());
         }
         let Scan::Begun(left, seen) = self else { return None };
-        while !seen.contains_key(&inode) {
-            let pid = left.next()?;
-            for_each_socket(pid, |inode| _ = seen.entry(inode).or_insert(pid));
-        }
-        seen.get(&inode).copied()
+        let known = seen.get(&inode).copied();
+        known.or_else(|| {
+            left.find_map(|(found, pid)| {
+                let pid = *seen.entry(found).or_insert(pid);
+                (found == inode).then_some(pid)
+            })
+        })
     }
 }
 
@@ -193,20 +209,23 @@ fn members(dir: &Path) -> Vec<i32> {
     pids
 }
 
-/// Calls `found` with the inode of every socket that a process has a descriptor of.
-fn for_each_socket(pid: i32, mut found: impl FnMut(u32)) {
+/// The inode of every socket that a process has a descriptor of, read as they are asked for.
+fn sockets_of(pid: i32) -> impl Iterator<Item = u32> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(dir) = openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty()) else { return };
-    let mut entries = Vec::with_capacity(16 * 1024);
-    let mut entries = RawDir::new(&dir, entries.spare_capacity_mut());
-    while let Some(Ok(entry)) = entries.next() {
-        let mut link = [0u8; 32];
-        // A longer text is cut, and no socket's.
-        let Ok(len) = readlinkat_raw(&dir, entry.file_name(), &mut link[..]) else { continue };
-        if let Some(inode) = inode_in(link.get(..len).unwrap_or_default()) {
-            found(inode);
+    let opened = openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty());
+    let mut dir = opened.and_then(Dir::new).ok();
+    std::iter::from_fn(move || {
+        let dir = dir.as_mut()?;
+        while let Some(Ok(entry)) = dir.next() {
+            let mut link = [0u8; 32];
+            // A longer text is cut, and no socket's.
+            let Ok(len) = readlinkat_raw(dir.fd().ok()?, entry.file_name(), &mut link[..]) else { continue };
+            if let Some(inode) = inode_in(link.get(..len).unwrap_or_default()) {
+                return Some(inode);
+            }
         }
-    }
+        None
+    })
 }
 
 /// `socket:[123]`

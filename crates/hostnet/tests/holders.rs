@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Set for the process that the tests look at, which is this program once more.
 const SERVE: &str = "HOSTNET_TEST_SERVE";
-/// Set for one that asks who holds this port.
+/// Set for one that asks who holds ports: a container's, and one of a process with many others.
 const ASK: &str = "HOSTNET_TEST_ASK";
 
 const ID: &str = "3d3718e30a4e5b6c7d8e9f00112233445566778899aabbccddeeff0011223344";
@@ -127,14 +127,22 @@ fn a_socket_leads_to_its_container_and_process() {
     assert!(holder.to_string().starts_with("container 3d3718e30a4e, process "), "{holder}");
     let known = HashMap::from([(cgroup.0.clone(), "web1".to_owned())]);
     assert_eq!(id_of(&server.holder(known)), Some("web1"));
+    let pid = server.process.id() as i32;
+    for (pids, expected) in [(vec![pid], Some(pid)), (vec![std::process::id() as i32], None)] {
+        let holder = Holders::new(Some(&unified), HashMap::new()).within(pids).of(&socket_at(server.port));
+        assert_eq!((holder.pid, id_of(&holder)), (expected, Some(ID)));
+    }
 }
 
 /// What takes time is counted, as times depend on the machine.
 #[test]
 fn among_ten_thousand_sockets_few_files_are_opened() {
-    if let Ok(port) = std::env::var(ASK) {
-        let socket = socket_at(port.parse().unwrap());
-        return assert_eq!(id_of(&Holders::new(unified().as_deref(), HashMap::new()).of(&socket)), Some(ID));
+    if let Ok(asked) = std::env::var(ASK) {
+        let [server, early, pid] = asked.split(' ').collect::<Vec<_>>()[..] else { panic!("{asked}") };
+        let (holders, pid) = (|| Holders::new(unified().as_deref(), HashMap::new()), pid.parse().unwrap());
+        assert_eq!(id_of(&holders().of(&socket_at(server.parse().unwrap()))), Some(ID));
+        assert_eq!(holders().within(vec![pid]).of(&socket_at(early.parse().unwrap())).pid, Some(pid));
+        return;
     }
     let Some(unified) = writable(unified()) else { return };
     if !Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) {
@@ -142,6 +150,7 @@ fn among_ten_thousand_sockets_few_files_are_opened() {
     }
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let early = TcpListener::bind("127.0.0.1:0").unwrap();
     // No container's, and at one port, as the other tests look for their own; with its place at 127.0.0.1 nobody gets it there.
     let first = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = first.local_addr().unwrap().port();
@@ -150,9 +159,10 @@ fn among_ten_thousand_sockets_few_files_are_opened() {
     assert!(others.len() >= 1_000, "{} sockets", others.len());
     let cgroup = Cgroup::make(&unified, "many");
     let server = Server::start(Some(&cgroup));
+    let asked = format!("{} {} {}", server.port, early.local_addr().unwrap().port(), std::process::id());
     let mut asking = Command::new("strace");
     asking.args(["-f", "-qq", "-e", "trace=openat,readlinkat,recvmsg,recvfrom"]).arg(std::env::current_exe().unwrap());
-    asking.args(["--exact", "among_ten_thousand_sockets_few_files_are_opened"]).env(ASK, server.port.to_string());
+    asking.args(["--exact", "among_ten_thousand_sockets_few_files_are_opened"]).env(ASK, asked);
     let output = asking.output().unwrap();
     let calls = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{calls}");
