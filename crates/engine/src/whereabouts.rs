@@ -74,8 +74,12 @@ impl Candidate {
         let (root, id) = (folder.parent()?, folder.file_name()?.to_str()?);
         let entry = StateRoot::open(root).ok()?.find(&ContainerId::parse(id).ok()?).ok()?;
         let container = Container::of(&entry).ok()?;
-        let pid = container.init.as_ref().and(container.record.init).map(|init| init.pid);
-        let hostnet::Container { id, name } = hostnet::Container::named(id.to_owned(), pid);
+        // By the configuration, which the container cannot change, and not by what it has mounted since.
+        let hostname = || {
+            let mut mounts = container.spec(&entry).ok()?.mounts.into_iter();
+            mounts.find(|mount| mount.destination == Path::new("/etc/hostname"))?.source
+        };
+        let hostnet::Container { id, name } = hostnet::Container::named(id.to_owned(), hostname);
         Some(Candidate { root: root.to_owned(), id, name })
     }
 }

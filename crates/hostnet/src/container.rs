@@ -18,10 +18,11 @@ pub struct Container {
 }
 
 impl Container {
-    /// With Docker's name for it. Where Docker's record is, one of its processes may tell.
+    /// With Docker's name for it. Where Docker's record is, if it is not at the usual place, the file may tell that Docker has mounted
+    /// at its `/etc/hostname`.
     #[must_use]
-    pub fn named(id: String, pid: Option<i32>) -> Container {
-        Container { name: docker_name(&id, pid), id }
+    pub fn named(id: String, hostname: impl FnOnce() -> Option<PathBuf>) -> Container {
+        Container { name: docker_name(&id, hostname), id }
     }
 
     /// The id as `docker ps` shows it: the first 12 digits, or all of a name that somebody chose.
@@ -80,23 +81,23 @@ fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// Docker's name of a container. Only Docker's own record has it, in the daemon's data-root; one of the container's processes
-/// tells where that is, as its /etc/hostname is a file there.
-fn docker_name(id: &str, pid: Option<i32>) -> Option<String> {
+/// Docker's name of a container. Only Docker's own record has it, in the daemon's data-root, in a folder with the container's id.
+fn docker_name(id: &str, hostname: impl FnOnce() -> Option<PathBuf>) -> Option<String> {
     #[derive(Deserialize)]
     struct Config {
         #[serde(rename = "Name")]
         name: String,
     }
     let usual = Path::new("/var/lib/docker/containers").join(id);
-    let config = read_config(&usual).or_else(|| read_config(&folder_of_hostname(id, pid?)?))?;
+    let config =
+        read_config(&usual).or_else(|| read_config(hostname()?.parent().filter(|folder| folder.ends_with(id))?))?;
     let config: Config = serde_json::from_slice(&config).ok()?;
     let name = config.name.trim_start_matches('/');
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     (is_plain && !name.is_empty()).then(|| name.to_owned())
 }
 
-/// A privileged container can mount what it likes at its /etc/hostname, so the file may be anything.
+/// A container can mount what it likes at its /etc/hostname, so the file may be anything.
 fn read_config(folder: &Path) -> Option<Vec<u8>> {
     const MOST: u64 = 1 << 20;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -107,17 +108,20 @@ fn read_config(folder: &Path) -> Option<Vec<u8>> {
     Some(config)
 }
 
-fn folder_of_hostname(id: &str, pid: i32) -> Option<PathBuf> {
+/// The file that a process has at its /etc/hostname, as this process sees it. What it tells of is to be shown and no more: a container
+/// that can mount, if only in a user namespace of its own, may have another file there.
+pub(crate) fn hostname_of_process(pid: i32) -> Option<PathBuf> {
     let mounts = |pid: &str| fs::read_to_string(format!("/proc/{pid}/mountinfo"));
     let inside = mounts(&pid.to_string()).ok()?;
     let file = inside.lines().filter_map(Mount::parse).find(|mount| mount.point == "/etc/hostname")?;
-    let folder = file.root.strip_suffix("/hostname").filter(|folder| folder.ends_with(id))?;
+    let folder = file.root.strip_suffix("/hostname")?;
     let on_host = mounts("self").ok()?;
     let place = |mount: Mount<'_>| {
         let below = Path::new(folder).strip_prefix(mount.root).ok()?;
         (mount.device == file.device).then(|| Path::new(mount.point).join(below))
     };
-    on_host.lines().filter_map(Mount::parse).filter_map(place).find(|folder| folder.is_dir())
+    let folder = on_host.lines().filter_map(Mount::parse).filter_map(place).find(|folder| folder.is_dir())?;
+    Some(folder.join("hostname"))
 }
 
 /// One line of a process's mountinfo (proc_pid_mountinfo(5)); a path with blanks in it is written with escapes, and is then

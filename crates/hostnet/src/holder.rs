@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw};
 
 use crate::Socket;
-use crate::container::{Container, id_of_process, ids_in};
+use crate::container::{Container, hostname_of_process, id_of_process, ids_in};
 use crate::published::Published;
 
 /// Who holds a socket, as far as it can be told.
@@ -142,7 +142,7 @@ impl Holders {
     }
 
     fn named(&mut self, id: String, pid: Option<i32>) -> Container {
-        self.containers.entry(id.clone()).or_insert_with(|| Container::named(id, pid)).clone()
+        self.containers.entry(id.clone()).or_insert_with(|| Container::named(id, || hostname_of_process(pid?))).clone()
     }
 }
 
