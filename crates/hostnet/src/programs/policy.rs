@@ -11,7 +11,7 @@ use super::socket::{self, CONTEXT, PORT, SCRATCH, SocketProgram, TCP, UDP, conce
 use crate::rules::{AllowedBind, AllowedConnect, Network, PortRange, Protocol, merged};
 
 /// socket(2) under a list: of other protocols the kernel does not ask the lists (UDP-Lite and SCTP at connect(2), raw sockets at all),
-/// so there are sockets of TCP and UDP only, and those of ping.
+/// so there are sockets of TCP and UDP only, and those of ping (icmp(7), `ping_group_range`).
 pub(super) fn check_kind(host: Host) -> Result<Vec<Instruction>, AssemblyError> {
     /// `struct bpf_sock`
     const TYPE: Field = Field::word(8);
@@ -25,13 +25,11 @@ pub(super) fn check_kind(host: Host) -> Result<Vec<Instruction>, AssemblyError> 
     let (pass, deny) = (asm.label(), asm.label());
     asm.copy(CONTEXT, Register::R1);
     socket::leave_other_namespaces(&mut asm, host, pass);
-    asm.load_field(SCRATCH, CONTEXT, PROTOCOL);
-    for protocol in [ICMP, ICMPV6] {
-        asm.jump_if(SCRATCH, If::Equal, protocol, pass);
-    }
     asm.load_field(Register::R2, CONTEXT, TYPE);
+    // One of ICMP could send packets of any protocol (IP_HDRINCL, raw(7)).
     asm.jump_if(Register::R2, If::Equal, RAW, deny);
-    for protocol in [TCP, UDP, MPTCP] {
+    asm.load_field(SCRATCH, CONTEXT, PROTOCOL);
+    for protocol in [TCP, UDP, MPTCP, ICMP, ICMPV6] {
         asm.jump_if(SCRATCH, If::Equal, protocol, pass);
     }
     asm.place(deny);

@@ -106,10 +106,11 @@ fn under_a_list_there_are_no_sockets_that_it_does_not_see() {
     const RAW: Kind = Kind(255, SocketType::RAW);
     const TCP: Kind = Kind(0, SocketType::STREAM);
     const UDP: Kind = Kind(0, SocketType::DGRAM);
-    const PING: Kind = Kind(1, SocketType::RAW);
+    const PING: Kind = Kind(1, SocketType::DGRAM);
+    const RAW_PING: Kind = Kind(1, SocketType::RAW);
     let plan = NetPlan { allow_connect: Some(Vec::new()), ..NetPlan::default() };
     contained("policy::under_a_list_there_are_no_sockets_that_it_does_not_see", &plan, |door| {
-        let sockets = [UDP_LITE, RAW_TCP, RAW, TCP, UDP, PING];
+        let sockets = [UDP_LITE, RAW_TCP, RAW, TCP, UDP, PING, RAW_PING];
         let outside = sockets.map(|kind| kind.open(AddressFamily::INET).is_ok());
         door.enter();
         for (kind, there) in sockets.into_iter().zip(outside) {
