@@ -39,6 +39,8 @@ pub enum Error {
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
+        // The verifier has followed all that it would.
+        io::ErrorKind::OutOfMemory | io::ErrorKind::ArgumentListTooLong => " (use fewer rules)",
         io::ErrorKind::PermissionDenied => " (it takes CAP_BPF, CAP_NET_ADMIN and, for the diagnosis, CAP_PERFMON)",
         _ => " (it takes a kernel with CONFIG_CGROUP_BPF)",
     }

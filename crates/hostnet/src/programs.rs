@@ -241,14 +241,10 @@ fn show_other(plan: &NetPlan, maps: &Maps, mut program: SocketProgram) -> Result
     program.finish()
 }
 
-/// With `address`, of the IPv4 loopback addresses only 127.0.0.1 leads to the container.
+/// Whatever the port: a rule's address is its own port's. With `address`, of the IPv4 loopback addresses only 127.0.0.1 leads to the container.
 fn here(plan: &NetPlan) -> Here {
     let confined = plan.address.iter().flat_map(|a| [a.v4.map(IpAddr::V4), a.v6.map(IpAddr::V6)]).flatten();
-    let mut addresses: Vec<IpAddr> =
-        plan.publish.rules.iter().filter_map(|rule| rule.address).chain(confined).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    Here { addresses, at_localhost_alone: plan.address.is_some() }
+    Here { addresses: confined.collect(), at_localhost_alone: plan.address.is_some() }
 }
 
 /// The map with this name of the programs at a hook of a cgroup v2 directory. Nothing is pinned: the programs are found by their

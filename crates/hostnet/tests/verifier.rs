@@ -155,3 +155,13 @@ fn packets_are_counted_and_let_through() {
     // Without the Ethernet header.
     assert_eq!((sum(0), sum(8)), (300, 3));
 }
+
+#[test]
+fn publish_at_many_addresses() {
+    for size in [100, 200, 400] {
+        let rules =
+            (0..size).map(|n| published(n, Some(Ipv4Addr::new(10, 1, (n >> 8) as u8, n as u8).into()))).collect();
+        let plan = NetPlan { publish: Publish { rules, auto: false }, ..NetPlan::default() };
+        accept(&format!("publish {size} at as many addresses"), &plan);
+    }
+}

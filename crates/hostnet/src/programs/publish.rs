@@ -60,7 +60,10 @@ pub(super) fn connect(
     for (address, label) in addresses {
         program.asm.jump(other);
         program.asm.place(label);
-        program.unless_here(own, other);
+        program.unless_here(&own.and(address), other);
+        if address.is_ipv4() && !may_map {
+            program.refuse_ipv6();
+        }
         program.store_port();
         address::redirect_connect(program, &Addresses::from(address), may_map);
     }
@@ -69,12 +72,24 @@ pub(super) fn connect(
 
 /// Translates the port of another side back, if that is the container itself.
 pub(super) fn other_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Moved>, own: &Here) {
-    let (done, other) = (program.asm.label(), program.asm.label());
-    translate_known(program, publish, moved, Direction::ToContainer, other, |_| done);
-    program.asm.place(done);
+    let (other, anywhere) = (program.asm.label(), program.asm.label());
+    let addresses = addresses(program, publish);
+    if !addresses.is_empty() {
+        program.guard();
+    }
+    translate_known(program, publish, moved, Direction::ToContainer, other, |address| {
+        label_of(&addresses, address, anywhere)
+    });
+    program.asm.place(anywhere);
     program.unless_here(own, other);
     program.guard();
     program.store_port();
+    for (address, label) in addresses {
+        program.asm.jump(other);
+        program.asm.place(label);
+        program.unless_here(&own.and(address), other);
+        program.store_port();
+    }
     program.asm.place(other);
 }
 

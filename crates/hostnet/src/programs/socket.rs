@@ -72,6 +72,13 @@ pub(super) struct Here {
     pub(super) at_localhost_alone: bool,
 }
 
+impl Here {
+    /// And at this address as well.
+    pub(super) fn and(&self, address: IpAddr) -> Here {
+        Here { addresses: self.addresses.iter().copied().chain([address]).collect(), ..*self }
+    }
+}
+
 /// A program on a system call with an address, in the making.
 pub(super) struct SocketProgram {
     pub(super) asm: Assembler,
@@ -286,6 +293,16 @@ impl SocketProgram {
         }
         self.asm.jump(other);
         self.asm.place(here);
+    }
+
+    /// An IPv6 address that stands for no IPv4 one is not to be had (EADDRNOTAVAIL).
+    pub(super) fn refuse_ipv6(&mut self) {
+        let (v6, v4) = (self.asm.label(), self.asm.label());
+        self.load_address(v6);
+        self.asm.jump(v4);
+        self.asm.place(v6);
+        self.asm.jump(self.no_such_address);
+        self.asm.place(v4);
     }
 
     /// Makes `address` the address of the call and goes on at `then`. An IPv4 socket cannot have an IPv6 one: the call fails.

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::process::Command;
 
 use hostnet::NetPlan;
 use hostnet::rules::{PortRange, Protocol, Publish, Published};
@@ -176,5 +177,25 @@ fn localhost_leads_to_the_address() {
         let own = TcpListener::bind(("127.0.0.2", 2181)).unwrap();
         TcpStream::connect(("127.0.0.2", 2181)).unwrap();
         own.accept().unwrap();
+    });
+}
+
+#[test]
+fn an_address_is_its_own_ports_alone() {
+    let (one, other) = (Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(192, 0, 2, 2));
+    let mut plan = at(&[(one.into(), 28_191)], 2191);
+    plan.publish.rules.extend(at(&[(other.into(), 28_192)], 2192).publish.rules);
+    contained("publish_address::an_address_is_its_own_ports_alone", &plan, |door| {
+        let added = Command::new("ip").args(["address", "add", &other.to_string(), "dev", "lo"]).status().unwrap();
+        assert!(added.success());
+        let theirs = TcpListener::bind((other, 2191)).unwrap();
+        door.enter();
+        let client = TcpStream::connect((other, 2191)).unwrap();
+        assert_eq!(client.peer_addr().unwrap(), (other, 2191).into());
+        theirs.accept().unwrap();
+        // Nor does a datagram go where the port is somebody else's.
+        let v6 = UdpSocket::bind((ANY6, 0)).unwrap();
+        let refused = v6.send_to(b"x", (LOCAL6, 2191)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AddrNotAvailable);
     });
 }
