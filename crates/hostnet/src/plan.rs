@@ -1,5 +1,6 @@
 //! From the settings to what is put in force. Pure: no system call, no file, no clock.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::config::{Key, Refused, Setting, Source};
@@ -49,6 +50,9 @@ pub struct NetFacts {
 
 /// The most rules of one setting: so many fit into a program.
 const MAX_RULES: usize = 1000;
+
+/// The most addresses in rules of `publish`: each is looked at by itself, and the kernel's jumps have 16 bits.
+const MAX_ADDRESSES: usize = 128;
 
 /// The oldest kernel that tells a process the number of its network namespace, by which nested ones are left alone.
 const OLDEST_KERNEL: (u32, u32) = (5, 14);
@@ -134,6 +138,11 @@ impl NetPlan {
     }
 
     fn check_publish(&self, setting: &Setting) -> Result<(), Refused> {
+        let addresses: BTreeSet<IpAddr> = self.publish.rules.iter().filter_map(|rule| rule.address).collect();
+        if addresses.len() > MAX_ADDRESSES {
+            let problem = format!("has {} addresses, which are too many", addresses.len());
+            return Err(setting.refuse(problem, format!("use at most {MAX_ADDRESSES} different ones")));
+        }
         for (index, rule) in self.publish.rules.iter().enumerate() {
             let others = self.publish.rules[..index].iter().filter(|other| other.protocol == rule.protocol);
             for other in others.filter(|other| !other.is_twin_of(rule)) {
@@ -368,6 +377,17 @@ mod tests {
         let list = |count: usize| (1..=count).map(|port| port.to_string()).collect::<Vec<_>>().join(",");
         assert!(planned(&[(Key::AllowBind, &list(MAX_RULES))], &HOST).is_ok());
         assert!(planned(&[(Key::AllowBind, &list(MAX_RULES + 1))], &HOST).unwrap_err().contains("1001 rules"));
+        let addresses = |count: usize| -> String {
+            let rule = |n: usize| format!("10.0.{}.{}:{}:{}", n >> 8, n & 255, 1000 + n, 5000 + n);
+            (0..count).map(rule).collect::<Vec<_>>().join(",")
+        };
+        let new = NetFacts { kernel: (5, 18), ..HOST };
+        assert!(planned(&[(Key::Publish, &addresses(MAX_ADDRESSES))], &new).is_ok());
+        let refused = planned(&[(Key::Publish, &addresses(MAX_ADDRESSES + 1))], &new).unwrap_err();
+        assert!(
+            refused.contains("has 129 addresses, which are too many (use at most 128 different ones)"),
+            "{refused}"
+        );
     }
 
     #[test]
