@@ -77,7 +77,10 @@ fn warn_of_undoing(settings: &[Setting], joined: &[Joined], container: &Containe
     let limits: Vec<&str> = limits.map(|setting| setting.key.name()).collect();
     let of_host = container.namespaces.id_maps.is_none() && joined.iter().all(|join| join.kind != NamespaceType::User);
     if of_host && !limits.is_empty() && container.process.confine.capabilities.bounding & UNDOING_CAPABILITY != 0 {
-        log::warn!("/process/capabilities: with CAP_SYS_ADMIN the container can undo {}", limits.join(" and "));
+        log::warn!(
+            "/process/capabilities: with CAP_SYS_ADMIN the container can undo {} (leave it out)",
+            limits.join(" and ")
+        );
     }
 }
 

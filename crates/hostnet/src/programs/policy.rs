@@ -1,6 +1,7 @@
 //! Allow lists: what a container may bind, and what it may connect and send to. Anything else fails with EPERM.
 //!
-//! The lists are about ports and addresses as the container names them, before anything is translated.
+//! The lists are about ports and addresses as the container names them, before anything is translated; where an image's environment moves
+//! them, about what becomes of them as well.
 
 use std::net::IpAddr;
 use sys::bpf::{Assembler, AssemblyError, Field, If, Instruction, Label, Register};

@@ -43,6 +43,28 @@ pub(super) fn connect(
     own: &Here,
     may_map: bool,
 ) {
+    itself(program, publish, moved, own, Direction::ToHost, |program, address| {
+        if address.is_ipv4() && !may_map {
+            program.refuse_ipv6();
+        }
+        address::redirect_connect(program, &Addresses::from(address), may_map);
+    });
+}
+
+/// Translates the port of another side back, if that is the container itself.
+pub(super) fn other_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Moved>, own: &Here) {
+    itself(program, publish, moved, own, Direction::ToContainer, |_, _| {});
+}
+
+/// Translates the port of another side, if that is the container itself, and does `then` for a rule at an address.
+fn itself(
+    program: &mut SocketProgram,
+    publish: &Publish,
+    moved: Option<&Moved>,
+    own: &Here,
+    direction: Direction,
+    then: impl Fn(&mut SocketProgram, IpAddr),
+) {
     let (other, anywhere) = (program.asm.label(), program.asm.label());
     let addresses = addresses(program, publish);
     if !addresses.is_empty() {
@@ -50,36 +72,7 @@ pub(super) fn connect(
         program.guard();
     }
     // The port first, which is another one most of the time.
-    translate_known(program, publish, moved, Direction::ToHost, other, |address| {
-        label_of(&addresses, address, anywhere)
-    });
-    program.asm.place(anywhere);
-    program.unless_here(own, other);
-    program.guard();
-    program.store_port();
-    for (address, label) in addresses {
-        program.asm.jump(other);
-        program.asm.place(label);
-        program.unless_here(&own.and(address), other);
-        if address.is_ipv4() && !may_map {
-            program.refuse_ipv6();
-        }
-        program.store_port();
-        address::redirect_connect(program, &Addresses::from(address), may_map);
-    }
-    program.asm.place(other);
-}
-
-/// Translates the port of another side back, if that is the container itself.
-pub(super) fn other_side(program: &mut SocketProgram, publish: &Publish, moved: Option<&Moved>, own: &Here) {
-    let (other, anywhere) = (program.asm.label(), program.asm.label());
-    let addresses = addresses(program, publish);
-    if !addresses.is_empty() {
-        program.guard();
-    }
-    translate_known(program, publish, moved, Direction::ToContainer, other, |address| {
-        label_of(&addresses, address, anywhere)
-    });
+    translate_known(program, publish, moved, direction, other, |address| label_of(&addresses, address, anywhere));
     program.asm.place(anywhere);
     program.unless_here(own, other);
     program.guard();
@@ -89,6 +82,7 @@ pub(super) fn other_side(program: &mut SocketProgram, publish: &Publish, moved: 
         program.asm.place(label);
         program.unless_here(&own.and(address), other);
         program.store_port();
+        then(program, address);
     }
     program.asm.place(other);
 }
